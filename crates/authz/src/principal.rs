@@ -1,0 +1,48 @@
+//! Who asks.
+
+use std::sync::Arc;
+
+use crate::TenantId;
+
+/// Someone whose token was verified. Two tenants' principals are never the same, whatever their subject says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    pub(crate) tenant: TenantId,
+    pub(crate) issuer: Arc<str>,
+    pub(crate) subject: Arc<str>,
+    pub(crate) client: Option<Arc<str>>,
+    pub(crate) groups: Arc<[String]>,
+    pub(crate) scopes: Arc<[String]>,
+}
+
+impl Principal {
+    /// The tenant whose token this is.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The issuer (`iss`).
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The subject (`sub`), unique within the issuer.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The application, where the token names one.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The groups (`cognito:groups`).
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// The scopes, as they came in.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+}

@@ -1,0 +1,68 @@
+//! The port of search.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fhirpool_authz::ReadAccess;
+use fhirpool_fhir::ResourceKey;
+use fhirpool_search::{Position, TypeSearch};
+
+use crate::{Result, View};
+
+/// A page of a search.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// The types sought, by name, each with the same sort length.
+    pub parts: Arc<[TypeSearch]>,
+    /// Only what comes behind this in the order.
+    pub after: Option<Position>,
+    /// At most so many hits; 0 asks for the total alone.
+    pub limit: usize,
+    /// How to count.
+    pub total: TotalMode,
+    /// Evaluate in this picture; `None`: the newest.
+    pub view: Option<View>,
+}
+
+/// How to count all matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TotalMode {
+    /// Not at all.
+    None,
+    /// Exactly if there are at most so many, else not at all.
+    UpTo(u64),
+    /// Exactly, whatever it costs under the store's limits.
+    Accurate,
+}
+
+/// Hits in order.
+#[derive(Clone)]
+pub struct SearchPage {
+    /// The picture they were found in: read them there.
+    pub view: View,
+    /// The hits.
+    pub hits: Vec<SearchHit>,
+    /// Whether more come behind them.
+    pub more: bool,
+    /// All matches, as far as [`TotalMode`] asked and allowed.
+    pub total: Option<u64>,
+}
+
+/// One hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchHit {
+    /// The resource.
+    pub key: ResourceKey,
+    /// Its place in the order.
+    pub position: Position,
+}
+
+/// Finds resources.
+///
+/// Contract: answers as [`fhirpool_search`] defines, in its order; never a resource of another tenant or of a type that the
+/// access does not allow; exceeding a limit is [`crate::StorageError::TooCostly`], never a shorter answer.
+#[async_trait]
+pub trait SearchIndex: Send + Sync {
+    /// A page of hits.
+    async fn search(&self, access: &ReadAccess, request: &SearchRequest) -> Result<SearchPage>;
+}
