@@ -1,0 +1,3 @@
+//! The `fhirpool` program.
+
+fn main() {}
