@@ -9,8 +9,12 @@ pub struct ResourceId(Box<str>);
 impl ResourceId {
     /// The id, if the text keeps to the grammar.
     pub fn parse(text: &str) -> Option<Self> {
-        let valid = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
-        valid.then(|| Self(text.into()))
+        Self::is_valid(text).then(|| Self(text.into()))
+    }
+
+    /// Whether the text keeps to the grammar.
+    pub fn is_valid(text: &str) -> bool {
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
     }
 
     /// The text.
