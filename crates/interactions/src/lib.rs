@@ -1,1 +1,65 @@
-//! fhirpool interactions.
+//! What FHIR says an interaction does, without HTTP and without a vendor: one file an interaction.
+//!
+//! Each function takes an access first, then a plain request, and gives an outcome value or an [`InteractionError`]. Whatever
+//! an interaction must decide at the moment of its commit (versions, criteria) goes into the [`fhirpool_storage::Commit`];
+//! what happens after it (subscriptions, audit) follows from the store's changes and is absent here.
+//!
+//! Deliberately absent: headers, content negotiation, routes, backends, and any state but what [`Interactions`] names.
+
+use std::sync::Arc;
+
+use fhirpool_fhir::Definitions;
+use fhirpool_storage::{ResourceStore, SearchIndex};
+
+mod bundle;
+mod capabilities;
+mod conditions;
+mod create;
+mod delete;
+mod error;
+mod history;
+mod limits;
+mod outcome;
+mod page_token;
+mod patch;
+mod read;
+mod search;
+mod sources;
+mod status;
+mod update;
+mod vread;
+
+pub use bundle::BundleRequest;
+pub use create::CreateRequest;
+pub use delete::DeleteRequest;
+pub use error::{ErrorKind, InteractionError, Result};
+pub use history::HistoryInteraction;
+pub use limits::Limits;
+pub use outcome::{BundleOutcome, Effect, Handling, ReadOutcome, Representation, Returning, WriteOutcome, entity_tag};
+pub use page_token::PageTokens;
+pub use patch::{PatchFormat, PatchRequest};
+pub use read::ReadRequest;
+pub use search::{SearchInteraction, SearchScope};
+pub use sources::{Clock, IdSource, Randomness, SeededIds, SystemClock, SystemRandomness, UuidV7Ids};
+pub use status::Status;
+pub use update::{Target, UpdateRequest};
+pub use vread::VersionReadRequest;
+
+/// What the interactions work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Interactions {
+    /// Resources and their versions.
+    pub store: Arc<dyn ResourceStore>,
+    /// Search.
+    pub index: Arc<dyn SearchIndex>,
+    /// R4's definitions.
+    pub definitions: Arc<Definitions>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of new resources.
+    pub ids: Arc<dyn IdSource>,
+    /// What a request may cost.
+    pub limits: Arc<Limits>,
+    /// Where pages continue.
+    pub page_tokens: PageTokens,
+}
