@@ -1,0 +1,231 @@
+//! The key-value store below: open, snapshot, get, range, atomic batch. Nothing above knows `fjall`.
+//!
+//! Reads go through a [`Snapshot`] only. A batch is written to the journal, synced, put into the memtables and published in
+//! this order, under one lock; a snapshot shows what was published. So nothing that is not on stable storage can be read.
+
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+
+use fhirpool_storage::StorageError;
+use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, RestartIntervalPolicy};
+use fjall::{CompressionType, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+
+use crate::Settings;
+
+/// Bytes that share their buffer.
+pub(crate) type Bytes = fjall::Slice;
+
+/// One ordered map among those that a batch writes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Space {
+    /// Resource → its newest version.
+    Resources,
+    /// Resource and version → a version that is not the newest.
+    Versions,
+    /// Parameter, value, resource → length of the value.
+    Postings,
+    /// Resource → what is posted for it.
+    Forward,
+    /// Commits in their order, by tenant and by type.
+    Feed,
+    /// Everything that is one of a kind: format, tenants, counters, the state of the clock.
+    Meta,
+}
+
+impl Space {
+    pub(crate) const ALL: [Self; 6] = [Self::Resources, Self::Versions, Self::Postings, Self::Forward, Self::Feed, Self::Meta];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Resources => "resources",
+            Self::Versions => "versions",
+            Self::Postings => "postings",
+            Self::Forward => "forward",
+            Self::Feed => "feed",
+            Self::Meta => "meta",
+        }
+    }
+
+    fn options(self, settings: &Settings) -> KeyspaceCreateOptions {
+        let (block_bytes, write_buffer_part, restart_interval) = match self {
+            // Read one at a time.
+            Self::Resources => (8 << 10, 2, 8),
+            // Scanned in order; long shared prefixes.
+            Self::Postings => (16 << 10, 1, 32),
+            Self::Forward => (16 << 10, 2, 8),
+            Self::Versions => (32 << 10, 2, 16),
+            Self::Feed => (32 << 10, 8, 16),
+            Self::Meta => (4 << 10, 16, 16),
+        };
+        let filter = match self {
+            // Never asked for a single key.
+            Self::Postings | Self::Feed => FilterPolicy::disabled(),
+            _ => FilterPolicy::all(FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0))),
+        };
+        KeyspaceCreateOptions::default()
+            .max_memtable_size((settings.write_buffer_bytes / write_buffer_part).max(1 << 20))
+            .data_block_size_policy(BlockSizePolicy::all(block_bytes))
+            .data_block_restart_interval_policy(RestartIntervalPolicy::all(restart_interval))
+            .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+            .filter_policy(filter)
+    }
+}
+
+/// The open folder. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Database {
+    inner: fjall::Database,
+    spaces: Arc<[Keyspace; 6]>,
+}
+
+impl Database {
+    /// Opens the folder, or makes it.
+    pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, fjall::Error> {
+        let inner = fjall::Database::builder(path)
+            .cache_size(settings.cache_bytes)
+            .max_journaling_size(settings.journal_bytes.max(64 << 20))
+            .worker_threads(settings.background_threads.max(1))
+            .manual_journal_persist(true)
+            .open()?;
+        let open = |space: Space| inner.keyspace(space.name(), || space.options(settings));
+        let spaces = Arc::new([
+            open(Space::Resources)?,
+            open(Space::Versions)?,
+            open(Space::Postings)?,
+            open(Space::Forward)?,
+            open(Space::Feed)?,
+            open(Space::Meta)?,
+        ]);
+        Ok(Self { inner, spaces })
+    }
+
+    /// What is published now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { inner: self.inner.snapshot(), spaces: self.spaces.clone() }
+    }
+
+    /// Room for a batch of this many items.
+    pub(crate) fn batch(&self, items: usize) -> Batch {
+        let inner = fjall::OwnedWriteBatch::with_capacity(self.inner.clone(), items).durability(Some(PersistMode::SyncAll));
+        Batch { inner, spaces: self.spaces.clone() }
+    }
+
+    /// Bytes on disk by keyspace, the journal last.
+    pub(crate) fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
+        let mut bytes: Vec<_> = Space::ALL.iter().map(|space| (space.name(), self.space(*space).disk_space())).collect();
+        bytes.push(("journal", self.inner.journal_disk_space().unwrap_or(0)));
+        bytes
+    }
+
+    /// Writes the memtables out and merges all tables; blocks until done.
+    pub(crate) fn compact(&self) -> Result<(), StorageError> {
+        for space in Space::ALL {
+            self.space(space).rotate_memtable_and_wait().map_err(storage_error)?;
+            self.space(space).major_compact().map_err(storage_error)?;
+        }
+        Ok(())
+    }
+
+    /// Whether no snapshot, scan or batch of it is left.
+    pub(crate) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.spaces) == 1
+    }
+
+    fn space(&self, space: Space) -> &Keyspace {
+        &self.spaces[space as usize]
+    }
+}
+
+/// Writes that happen together.
+pub(crate) struct Batch {
+    inner: fjall::OwnedWriteBatch,
+    spaces: Arc<[Keyspace; 6]>,
+}
+
+impl Batch {
+    /// Puts a value. A key is written once in a batch.
+    pub(crate) fn insert(&mut self, space: Space, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.inner.insert(&self.spaces[space as usize], key, value);
+    }
+
+    /// Removes a key.
+    pub(crate) fn remove(&mut self, space: Space, key: impl Into<Bytes>) {
+        self.inner.remove(&self.spaces[space as usize], key);
+    }
+
+    /// How many writes.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Writes, syncs and publishes. After an error the database takes no more writes until it is opened anew.
+    pub(crate) fn commit(self) -> Result<(), fjall::Error> {
+        self.inner.commit()
+    }
+}
+
+/// A consistent picture of all keyspaces.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    inner: fjall::Snapshot,
+    spaces: Arc<[Keyspace; 6]>,
+}
+
+impl Snapshot {
+    /// The value of a key.
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.inner.get(&self.spaces[space as usize], key).map_err(storage_error)
+    }
+
+    /// Keys and values in order, from either end.
+    pub(crate) fn range<K: AsRef<[u8]>>(&self, space: Space, range: impl RangeBounds<K>) -> Scan {
+        Scan { inner: self.inner.range(&self.spaces[space as usize], range), _spaces: Arc::clone(&self.spaces) }
+    }
+
+    /// Keys that begin so, and their values, in order, from either end.
+    pub(crate) fn prefix(&self, space: Space, prefix: &[u8]) -> Scan {
+        let until = successor(prefix);
+        let until = until.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.range::<&[u8]>(space, (Bound::Included(prefix), until))
+    }
+}
+
+/// The least byte string that is greater than all that begin with the prefix; `None` where there is none.
+pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xFF)?;
+    let mut successor = prefix[..=last].to_vec();
+    successor[last] += 1;
+    Some(successor)
+}
+
+/// Walks a range. It holds its snapshot.
+pub(crate) struct Scan {
+    inner: fjall::Iter,
+    _spaces: Arc<[Keyspace; 6]>,
+}
+
+impl Iterator for Scan {
+    type Item = Result<(Bytes, Bytes), StorageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.inner.next().map(|guard| guard.into_inner().map_err(storage_error))
+    }
+}
+
+impl DoubleEndedIterator for Scan {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.inner.next_back().map(|guard| guard.into_inner().map_err(storage_error))
+    }
+}
+
+/// What a failure of the database below means to callers.
+pub(crate) fn storage_error(error: fjall::Error) -> StorageError {
+    match error {
+        fjall::Error::Io(_) | fjall::Error::Poisoned | fjall::Error::Storage(fjall::LsmError::Io(_)) => {
+            StorageError::Unavailable(error.to_string())
+        }
+        _ => StorageError::Damaged(error.to_string()),
+    }
+}
