@@ -1,1 +1,13 @@
-//! fhirpool testkit.
+//! Only tests need it: a server under test, a small client, data-driven scenarios.
+#![expect(clippy::unwrap_used, reason = "in a test, a surprise is a failure")]
+
+mod client;
+pub mod data;
+mod process;
+mod scenario;
+mod server;
+
+pub use client::{Client, Response};
+pub use process::ServerProcess;
+pub use scenario::{Scenario, run_scenario};
+pub use server::TestServer;

@@ -1,0 +1,68 @@
+//! A server in a process of its own, to be killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::Client;
+
+/// A running `fhirpool serve`; killed when it is dropped.
+pub struct ServerProcess {
+    child: Child,
+    /// `http://127.0.0.1:port`
+    pub root: String,
+}
+
+/// The program under test, built beside the tests.
+pub fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let folder = tests.ancestors().find(|folder| folder.join("fhirpool").is_file());
+    folder.expect("the program fhirpool is not built: run `cargo build --bin fhirpool` with the same profile first").join("fhirpool")
+}
+
+impl ServerProcess {
+    /// Starts the program on a folder and waits until it says where it listens.
+    pub fn start(data: &Path, tenants: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
+        for tenant in tenants {
+            command.args(["--tenant", tenant]);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let root = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
+            .expect("the server ended before it listened");
+        // The rest is read on, so that the server never waits for a full pipe.
+        std::thread::spawn(move || lines.count());
+        Self { child, root }
+    }
+
+    /// Ends it with SIGKILL, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// A client of a tenant, its token made from the folder's own key.
+    pub fn client(&self, data: &Path, tenant: &str) -> Client {
+        Client::new(format!("{}/tenant/{tenant}", self.root), Some(token(data, tenant)))
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // It may be dead already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs `fhirpool token`.
+pub fn token(data: &Path, tenant: &str) -> String {
+    let output = Command::new(program()).arg("token").arg("--data").arg(data).args(["--tenant", tenant]).output().unwrap();
+    assert!(output.status.success(), "fhirpool token: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
