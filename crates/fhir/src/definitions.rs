@@ -1,9 +1,20 @@
 //! HL7's R4 4.0.1 definitions as a value: types, elements, search parameters, compartments and the code lists of required
 //! bindings. Extraction, parsing, validation and the CapabilityStatement take a `&Definitions`; there is no global.
+//!
+//! R4's own come from the tables in `definitions/`, which `cargo xtask definitions` compiles from HL7's package.
+
+mod names;
+mod primitive;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::ResourceType;
+use names::Names;
+pub use primitive::Primitive;
 
 /// A search parameter's number in stored keys: assigned once, kept by canonical URL. R4's own stay under
 /// [`ParameterNumber::TENANT_MIN`]; those a tenant adds lie from there on.
@@ -38,6 +49,30 @@ pub enum SearchParameterKind {
     Special,
 }
 
+impl SearchParameterKind {
+    const ALL: [(Self, &'static str); 9] = [
+        (Self::Number, "number"),
+        (Self::Date, "date"),
+        (Self::String, "string"),
+        (Self::Token, "token"),
+        (Self::Reference, "reference"),
+        (Self::Composite, "composite"),
+        (Self::Quantity, "quantity"),
+        (Self::Uri, "uri"),
+        (Self::Special, "special"),
+    ];
+
+    /// The kind of this code.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, of)| *of == code).map(|(kind, _)| kind)
+    }
+
+    /// Its code.
+    pub fn code(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
 /// A search parameter.
 #[derive(Debug, Clone)]
 pub struct SearchParameter {
@@ -49,7 +84,7 @@ pub struct SearchParameter {
     pub url: String,
     /// Its type.
     pub kind: SearchParameterKind,
-    /// The types it is for. `Resource` and `DomainResource` stand for every type here.
+    /// The types it is for. `Resource` is resolved to all types, `DomainResource` to all but Binary, Bundle and Parameters.
     pub bases: Vec<ResourceType>,
     /// The FHIRPath expression as published: a union over all bases. Empty where none is published.
     pub expression: String,
@@ -90,14 +125,18 @@ pub struct TypeDefinition {
     pub name: String,
     /// What it is.
     pub kind: TypeKind,
+    /// Which primitive, where it is one.
+    pub primitive: Option<Primitive>,
     /// The type it specializes (`DomainResource`, `Quantity` for `Age`, `string` for `code`), if any.
     pub base: Option<TypeId>,
     /// Whether no instance is of exactly this type.
     pub is_abstract: bool,
     /// Its elements in their order, those inherited first.
     pub elements: Vec<Element>,
+    /// The places in `elements` of those with a minimum over 0.
+    pub mandatory: Vec<u16>,
     /// Property name in JSON → (element, position of the type in its list).
-    pub(crate) properties: HashMap<String, (u16, u16)>,
+    pub(crate) properties: Names<(u16, u16)>,
 }
 
 /// An element of a type.
@@ -118,6 +157,16 @@ pub struct Element {
     pub max: Option<u32>,
     /// The code list of a required binding.
     pub required_codes: Option<CodeListId>,
+    /// The types a Reference may point at; empty: any.
+    pub reference_targets: Vec<ResourceType>,
+    /// The types a canonical may point at; empty: any.
+    pub canonical_targets: Vec<ResourceType>,
+    /// Whether it can change what the elements around it mean (R4 conformance-rules.html#isModifier).
+    pub is_modifier: bool,
+    /// Whether `_summary=true` shows it.
+    pub is_summary: bool,
+    /// Whether it is a bare value without id and extensions of its own (`Element.id`, `Extension.url`): no `_` sibling.
+    pub is_attribute: bool,
 }
 
 /// A list of codes that a required binding allows.
@@ -129,8 +178,35 @@ pub struct CodeListId(pub u16);
 pub struct CodeList {
     /// Canonical URL of the value set.
     pub url: String,
-    /// Its codes, sorted.
+    /// Its codes, sorted, whatever the system.
     pub codes: Vec<String>,
+    /// Its codes by system.
+    pub systems: Vec<CodeListSystem>,
+}
+
+/// The codes of a list that are of one system.
+#[derive(Debug, Clone)]
+pub struct CodeListSystem {
+    /// Canonical URL of the code system.
+    pub system: String,
+    /// The codes, sorted.
+    pub codes: Vec<String>,
+}
+
+impl CodeList {
+    /// Whether a `code` element bound to the list may have this code.
+    pub fn has_code(&self, code: &str) -> bool {
+        has(&self.codes, code)
+    }
+
+    /// Whether the list has this code of this system.
+    pub fn has_coding(&self, system: &str, code: &str) -> bool {
+        self.systems.iter().any(|of| of.system == system && has(&of.codes, code))
+    }
+}
+
+fn has(codes: &[String], code: &str) -> bool {
+    codes.binary_search_by(|probe| probe.as_str().cmp(code)).is_ok()
 }
 
 /// How a type belongs to a compartment (R4 compartmentdefinition.html).
@@ -138,8 +214,8 @@ pub struct CodeList {
 pub struct Compartment {
     /// The type that spans it: Patient, Encounter, RelatedPerson, Practitioner or Device.
     pub owner: ResourceType,
-    /// Type → codes of the search parameters that put a resource into it. `{def}` of the definition is not listed: the owner
-    /// itself always belongs.
+    /// Type → codes of the search parameters that put a resource into it; types that never belong are absent. `{def}` of the
+    /// definition is not listed: the owner itself always belongs.
     pub members: HashMap<ResourceType, Vec<String>>,
 }
 
@@ -148,6 +224,8 @@ pub struct Compartment {
 pub struct Property<'a> {
     /// The element behind it.
     pub element: &'a Element,
+    /// The element's place in the type's list.
+    pub place: u16,
     /// Its type; `None` where it holds a whole resource.
     pub type_id: Option<TypeId>,
 }
@@ -155,19 +233,26 @@ pub struct Property<'a> {
 /// The definitions a tenant is served with.
 #[derive(Debug, Clone, Default)]
 pub struct Definitions {
-    pub(crate) epoch: u32,
-    pub(crate) types: Vec<TypeDefinition>,
-    pub(crate) type_ids: HashMap<String, TypeId>,
-    pub(crate) code_lists: Vec<CodeList>,
-    pub(crate) parameters: Vec<SearchParameter>,
-    /// Type → code → index in `parameters`.
-    pub(crate) parameters_by_code: HashMap<ResourceType, HashMap<String, usize>>,
-    pub(crate) parameters_by_url: HashMap<String, usize>,
-    pub(crate) parameters_by_number: HashMap<ParameterNumber, usize>,
-    pub(crate) compartments: Vec<Compartment>,
+    epoch: u32,
+    types: Vec<TypeDefinition>,
+    type_ids: Names<TypeId>,
+    /// By number of the resource type.
+    resource_type_ids: Vec<TypeId>,
+    code_lists: Vec<CodeList>,
+    parameters: Vec<SearchParameter>,
+    /// By number of the resource type: indices into `parameters`, sorted by code.
+    parameters_by_type: Vec<Vec<u16>>,
+    parameters_by_url: HashMap<String, u16>,
+    parameters_by_number: HashMap<ParameterNumber, u16>,
+    compartments: Vec<Compartment>,
 }
 
 impl Definitions {
+    /// R4 4.0.1 as published. Takes a few milliseconds: load once and share.
+    pub fn r4() -> Arc<Self> {
+        Arc::new(tables::load().expect("the tables of the build are well-formed, as a test shows"))
+    }
+
     /// Grows with each change of a tenant's overlay; index entries carry the epoch they were extracted with. R4 alone is 0.
     pub fn epoch(&self) -> u32 {
         self.epoch
@@ -175,12 +260,22 @@ impl Definitions {
 
     /// The type of this name, such as `Patient`, `HumanName`, `code` or `Patient.contact`.
     pub fn type_id(&self, name: &str) -> Option<TypeId> {
-        self.type_ids.get(name).copied()
+        self.type_ids.get(name)
+    }
+
+    /// The type of these resources.
+    pub fn resource_type_id(&self, resource_type: ResourceType) -> TypeId {
+        self.resource_type_ids[usize::from(resource_type.number())]
     }
 
     /// A type's definition.
     pub fn type_definition(&self, id: TypeId) -> &TypeDefinition {
         &self.types[usize::from(id.0)]
+    }
+
+    /// Every type: resources, datatypes, primitives and backbone elements.
+    pub fn types(&self) -> impl Iterator<Item = (TypeId, &TypeDefinition)> {
+        self.types.iter().enumerate().map(|(index, definition)| (TypeId(index as u16), definition))
     }
 
     /// Whether `id` is `ancestor` or specializes it.
@@ -191,9 +286,17 @@ impl Definitions {
     /// The element and type behind a JSON property (`valueQuantity` → `value`, Quantity).
     pub fn property(&self, id: TypeId, name: &str) -> Option<Property<'_>> {
         let definition = self.type_definition(id);
-        let (element, position) = definition.properties.get(name)?;
-        let element = &definition.elements[usize::from(*element)];
-        Some(Property { element, type_id: element.types.get(usize::from(*position)).copied() })
+        let (place, position) = definition.properties.get(name)?;
+        let element = &definition.elements[usize::from(place)];
+        Some(Property { element, place, type_id: element.types.get(usize::from(position)).copied() })
+    }
+
+    /// The primitive whose id and extensions a JSON property such as `_birthDate` or `_valueCode` carries (R4
+    /// json.html#primitive); `None` where the name has no underscore or what is behind it has no such sibling.
+    pub fn sibling_property(&self, id: TypeId, name: &str) -> Option<Property<'_>> {
+        let property = self.property(id, name.strip_prefix('_')?)?;
+        let primitive = self.type_definition(property.type_id?).primitive?;
+        (primitive != Primitive::Xhtml && !property.element.is_attribute).then_some(property)
     }
 
     /// An element by its FHIR name (`value` for a choice).
@@ -208,24 +311,33 @@ impl Definitions {
 
     /// A type's search parameter by its code, those of every type (`_id`, `_lastUpdated`, …) among them.
     pub fn search_parameter(&self, resource_type: ResourceType, code: &str) -> Option<&SearchParameter> {
-        let index = self.parameters_by_code.get(&resource_type)?.get(code)?;
-        Some(&self.parameters[*index])
+        let indices = &self.parameters_by_type[usize::from(resource_type.number())];
+        let place = indices.binary_search_by(|index| self.parameter(*index).code.as_str().cmp(code)).ok()?;
+        Some(self.parameter(indices[place]))
     }
 
-    /// All of a type's search parameters, in no order.
+    /// All of a type's search parameters, by code.
     pub fn search_parameters(&self, resource_type: ResourceType) -> impl Iterator<Item = &SearchParameter> {
-        let codes = self.parameters_by_code.get(&resource_type);
-        codes.into_iter().flat_map(|codes| codes.values()).map(|index| &self.parameters[*index])
+        self.parameters_by_type[usize::from(resource_type.number())].iter().map(|index| self.parameter(*index))
     }
 
     /// A search parameter by its canonical URL.
     pub fn search_parameter_by_url(&self, url: &str) -> Option<&SearchParameter> {
-        self.parameters_by_url.get(url).map(|index| &self.parameters[*index])
+        self.parameters_by_url.get(url).map(|index| self.parameter(*index))
     }
 
     /// A search parameter by its number.
     pub fn search_parameter_by_number(&self, number: ParameterNumber) -> Option<&SearchParameter> {
-        self.parameters_by_number.get(&number).map(|index| &self.parameters[*index])
+        self.parameters_by_number.get(&number).map(|index| self.parameter(*index))
+    }
+
+    /// Every search parameter, by number.
+    pub fn all_search_parameters(&self) -> impl Iterator<Item = &SearchParameter> {
+        self.parameters.iter()
+    }
+
+    fn parameter(&self, index: u16) -> &SearchParameter {
+        &self.parameters[usize::from(index)]
     }
 
     /// The compartment that a type spans.
