@@ -1,0 +1,69 @@
+//! Parsed expressions.
+
+use std::sync::Arc;
+
+use fhirpool_fhir::Definitions;
+
+use crate::ast::Ast;
+use crate::plan::{self, Plan};
+use crate::{Context, EvaluationError, Item, ParseError, evaluate, parser};
+
+/// A parsed expression; cheap to copy, free of any context, to be kept.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    form: Form,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// As parsed: FHIRPath to the letter.
+    General(Arc<Ast>),
+    /// Resolved for one type.
+    Planned(Arc<Plan>),
+}
+
+impl Expression {
+    /// The longest text, in bytes.
+    pub const LENGTH_MAX: usize = 16 * 1024;
+
+    /// Reads a text (at most [`Expression::LENGTH_MAX`] bytes, nested at most 64 deep).
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Ok(Self { form: Form::General(Arc::new(parser::parse(text)?)) })
+    }
+
+    /// The expression resolved for items of one type (`Observation`, `HumanName`, `Observation.component`), as search
+    /// parameters and composites need it; `None` where no branch of the union can apply to the type.
+    ///
+    /// Only the branches that begin with the type, one of its ancestors, or an element stay. Of plain paths the names are
+    /// resolved now, choices to their JSON properties included. Three things differ from FHIRPath to the letter, as R4's
+    /// search parameters mean them: `as` keeps the matching ones of several items (R4 writes `Goal.target.due as date`),
+    /// branches are joined without dropping equal items, and primitives without a value are left out of plain paths.
+    pub fn for_type(&self, definitions: &Definitions, type_name: &str) -> Option<Self> {
+        let Form::General(ast) = &self.form else { return Some(self.clone()) };
+        plan::for_type(ast, definitions, type_name).map(|plan| Self { form: Form::Planned(Arc::new(plan)) })
+    }
+
+    /// The items the expression yields on a focus.
+    pub fn evaluate<'a>(&self, context: &Context<'a>, focus: Item<'a>) -> Result<Vec<Item<'a>>, EvaluationError> {
+        let mut items = Vec::new();
+        self.evaluate_into(context, focus, &mut items)?;
+        Ok(items)
+    }
+
+    /// Appends the items the expression yields on a focus; after an error `out` may hold some of them.
+    pub fn evaluate_into<'a>(&self, context: &Context<'a>, focus: Item<'a>, out: &mut Vec<Item<'a>>) -> Result<(), EvaluationError> {
+        match &self.form {
+            Form::General(ast) => {
+                out.append(&mut evaluate::evaluate(ast, context, focus)?);
+                Ok(())
+            }
+            Form::Planned(plan) => plan.evaluate_into(context, focus, out),
+        }
+    }
+
+    /// The expression as a condition, such as an invariant: `None` for an empty result, true for a single item that is no
+    /// boolean, an error for several items (FHIRPath N1, 4.5).
+    pub fn evaluate_boolean<'a>(&self, context: &Context<'a>, focus: Item<'a>) -> Result<Option<bool>, EvaluationError> {
+        evaluate::boolean(context.definitions, &self.evaluate(context, focus)?, "a condition")
+    }
+}
