@@ -1,2 +1,53 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask <command>`.
+
+mod bench;
+mod cache;
+mod definitions;
+mod dictionary;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask <command>
+  test [--lint | --postman]   everything that CI runs
+  tidy                        the structure of the workspace
+  definitions [--check]       compile the R4 definitions into tables
+  dictionary                  train the compression dictionary
+  bench [--record]            figures of a release build";
+
+/// Why a task failed, for the terminal.
+pub type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
+    let result = match command {
+        "bench" => bench::run_all(&root(), rest),
+        "definitions" => definitions::run(&root(), rest),
+        "dictionary" => dictionary::run(rest),
+        "test" => test::run_all(&root(), rest),
+        "tidy" => tidy::run(&root()),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// The public test data beside the checkout.
+fn data_folder(root: &Path) -> Result<PathBuf, Failure> {
+    let folder = root.join("../shared/data");
+    if folder.is_dir() { Ok(folder) } else { Err("the test data is not there: expected in the folder shared/data beside the checkout".into()) }
+}

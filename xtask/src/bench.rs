@@ -1,0 +1,130 @@
+//! `cargo xtask bench`: figures of a release build over HTTP, the client on the same machine.
+//!
+//! Everything is measured in rounds and shown as the median. Needs `wrk` (Debian package `wrk`) and the test data.
+
+mod generator;
+mod report;
+mod server;
+mod workload;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use self::generator::{Measured, measure};
+use self::report::{Report, median};
+use self::server::Server;
+use crate::Failure;
+use crate::cache::{folder, run};
+
+const ROUNDS: usize = 3;
+const CONNECTIONS: usize = 16;
+const SECONDS: u64 = 6;
+
+/// Measures the embedded profile; `--record` writes the table to `docs/evidence/` too.
+pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> {
+    let (record, only) = match arguments {
+        [] => (false, None),
+        [flag] if flag == "--record" => (true, None),
+        [flag, name] if flag == "--only" => (false, Some(name.as_str())),
+        _ => return Err("usage: cargo xtask bench [--record | --only NAME]".into()),
+    };
+    let data = crate::data_folder(root)?;
+    run(Command::new(env!("CARGO")).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))?;
+    run(Command::new(env!("CARGO")).args(["build", "--release", "-p", "fhirpool-testkit", "--example", "echo"]).current_dir(root))?;
+    let programs = release_folder()?;
+    let scratch = folder()?.join(format!("bench-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let result = measure_all(&programs, &data, &scratch, only);
+    std::fs::remove_dir_all(&scratch)?;
+    let report = result?;
+    println!("{}", report.table());
+    if record {
+        std::fs::write(root.join("docs/evidence/bench-embedded.md"), report.document(root)?)?;
+    }
+    Ok(())
+}
+
+/// Where `cargo build --release` puts programs, seen from this one.
+fn release_folder() -> Result<std::path::PathBuf, Failure> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(2).ok_or("this program lies in no target folder")?;
+    Ok(target.join("release"))
+}
+
+fn measure_all(programs: &Path, data: &Path, scratch: &Path, only: Option<&str>) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    let mut loads = Vec::new();
+    let mut starts = Vec::new();
+    let mut loaded = None;
+    for round in 0..ROUNDS {
+        // The server of the round before is ended first, and its folder is removed.
+        drop(loaded.take());
+        let folder = scratch.join(format!("data-{round}"));
+        let started = Instant::now();
+        let server = Server::start(&programs.join("fhirpool"), &folder)?;
+        starts.push(started.elapsed().as_secs_f64() * 1000.0);
+        if round > 0 {
+            std::fs::remove_dir_all(scratch.join(format!("data-{}", round - 1)))?;
+        }
+        loads.push(server.load(&data.join("synthea"), scratch)?);
+        loaded = Some(server);
+        if only.is_some() {
+            break;
+        }
+    }
+    let server = loaded.ok_or("no round was run")?;
+    report.line("start on an empty folder", median(&starts), "ms", "<= 200");
+    report.line("load of Synthea, 4 workers", median(&loads.iter().map(|load| load.rate).collect::<Vec<_>>()), "resources/s", ">= 8000");
+    report.line("failures of the load", loads.iter().map(|load| load.failures).sum::<u64>() as f64, "", "0");
+    let resources = loads[0].resources as f64;
+    report.line("memory after the load, peak", server.memory_peak_bytes()? / 1e6, "MB", "<= 600");
+    report.line("disk a resource", server.disk_bytes()? / resources, "B", "<= 2048");
+
+    let workload = workload::Workload::collect(&server)?;
+    let echo = server::Echo::start(&programs.join("examples/echo"), 1500)?;
+    let echoed = rounds(&echo.address, &server.token, scratch, &workload::echo())?;
+    report.measured("bare axum echo", &echoed, "");
+    drop(echo);
+    for case in workload.cases() {
+        if only.is_some_and(|only| only != case.name) {
+            continue;
+        }
+        let measured = rounds(&server.address, &server.token, scratch, &case)?;
+        report.measured(case.name, &measured, case.aim);
+        if case.name == "read" {
+            report.line("read beside the echo", measured.rate / echoed.rate * 100.0, "%", ">= 50");
+        }
+    }
+    if only.is_none() {
+        big_transaction(&server, data, scratch, &workload, &mut report)?;
+        report.line("memory at the end, peak", server.memory_peak_bytes()? / 1e6, "MB", "");
+    }
+    Ok(report)
+}
+
+fn rounds(address: &str, token: &str, scratch: &Path, case: &workload::Case) -> Result<Measured, Failure> {
+    let mut all = Vec::new();
+    for _ in 0..ROUNDS {
+        all.push(measure(address, token, scratch, &case.requests, CONNECTIONS, SECONDS)?);
+    }
+    all.sort_by(|left, right| left.rate.total_cmp(&right.rate));
+    Ok(all.swap_remove(ROUNDS / 2))
+}
+
+/// One transaction of 25,000 entries, and what readers and writers see meanwhile.
+fn big_transaction(server: &Server, data: &Path, scratch: &Path, workload: &workload::Workload, report: &mut Report) -> Result<(), Failure> {
+    let alone = server.post_big_transaction(data)?;
+    report.line("transaction of 25,000 entries, alone", alone, "s", "< 10");
+    let requests = workload.mixed();
+    let measured = std::thread::scope(|scope| {
+        let others = scope.spawn(|| measure(&server.address, &server.token, scratch, &requests, 4, 12).map_err(|cause| cause.to_string()));
+        let seconds = server.post_big_transaction(data)?;
+        let others = others.join().map_err(|_| "the load generator's thread ended early")??;
+        Ok::<_, Failure>((seconds, others))
+    })?;
+    report.line("the same under reads and creates", measured.0, "s", "");
+    report.line("what others wait meanwhile, p99", measured.1.p99_ms, "ms", "");
+    report.line("what others wait meanwhile, longest", measured.1.longest_ms, "ms", "");
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Programs under measurement.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+
+/// A server process; ended when dropped.
+pub(super) struct Server {
+    child: Child,
+    program: PathBuf,
+    folder: PathBuf,
+    pub address: String,
+    pub token: String,
+}
+
+/// What `fhirpool load` said.
+pub(super) struct Load {
+    pub resources: u64,
+    pub rate: f64,
+    pub failures: u64,
+}
+
+impl Server {
+    /// Starts the program on a new folder; returns when it answers that it is ready.
+    pub(super) fn start(program: &Path, folder: &Path) -> Result<Self, Failure> {
+        let (child, address) = spawn(
+            Command::new(program).arg("serve").arg("--data").arg(folder).args(["--listen", "127.0.0.1:0", "--tenant", "demo", "--log-filter", "warn"]),
+        )?;
+        let until = Instant::now() + Duration::from_secs(30);
+        while ureq::get(format!("{address}/health/ready")).call().is_err() {
+            if Instant::now() > until {
+                return Err("the server did not become ready".into());
+            }
+        }
+        let mut server = Self { child, program: program.to_owned(), folder: folder.to_owned(), address, token: String::new() };
+        let output = Command::new(program).arg("token").arg("--data").arg(folder).args(["--tenant", "demo", "--ttl", "12h"]).output()?;
+        server.token = String::from_utf8(output.stdout)?.trim().to_owned();
+        Ok(server)
+    }
+
+    /// The tenant's base URL.
+    pub(super) fn base(&self) -> String {
+        format!("{}/tenant/demo", self.address)
+    }
+
+    pub(super) fn load(&self, data: &Path, scratch: &Path) -> Result<Load, Failure> {
+        let output = Command::new(&self.program)
+            .args(["load", "--base", &self.base(), "--workers", "4", "--state"])
+            .arg(scratch.join("load.state"))
+            .arg(data)
+            .env("FHIRPOOL_TOKEN", &self.token)
+            .stderr(Stdio::inherit())
+            .output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let line = text.lines().find(|line| line.contains("resources in")).ok_or_else(|| format!("load said: {text}"))?;
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| words.get(at).and_then(|word| word.trim_end_matches(['/', 's', ',']).parse::<f64>().ok());
+        let (Some(resources), Some(rate), Some(failures)) = (number(0), number(5), number(6)) else {
+            return Err(format!("load said: {line}").into());
+        };
+        Ok(Load { resources: resources as u64, rate, failures: failures as u64 })
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<serde_json::Value, Failure> {
+        let mut response =
+            ureq::get(format!("{}/{path}", self.base())).header("authorization", format!("Bearer {}", self.token)).call()?;
+        let text = response.body_mut().with_config().limit(1 << 30).read_to_string()?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Seconds from the first byte sent to the last one received.
+    pub(super) fn post_big_transaction(&self, data: &Path) -> Result<f64, Failure> {
+        let folder = data.join("big-transaction");
+        let file = std::fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "gz"));
+        let mut body = Vec::new();
+        flate2::read::MultiGzDecoder::new(std::fs::File::open(file.ok_or("big-transaction holds no file")?)?).read_to_end(&mut body)?;
+        let started = Instant::now();
+        let mut response = ureq::post(self.base())
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/fhir+json")
+            .header("prefer", "return=minimal")
+            .send(&body[..])?;
+        response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    pub(super) fn memory_peak_bytes(&self) -> Result<f64, Failure> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
+    }
+
+    /// Bytes of all files of the folder, as the file system counts them.
+    pub(super) fn disk_bytes(&self) -> Result<f64, Failure> {
+        let output = Command::new("du").args(["--summarize", "--block-size=1"]).arg(&self.folder).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        Ok(text.split_whitespace().next().ok_or("du said nothing")?.parse()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The echo; ended when dropped.
+pub(super) struct Echo {
+    child: Child,
+    pub address: String,
+}
+
+impl Echo {
+    pub(super) fn start(program: &Path, bytes: usize) -> Result<Self, Failure> {
+        let (child, address) = spawn(Command::new(program).arg(bytes.to_string()))?;
+        Ok(Self { child, address })
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Starts a program and waits for the line that says where it listens.
+fn spawn(command: &mut Command) -> Result<(Child, String), Failure> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().ok_or("the program has no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let found = lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+    let Some(address) = found else {
+        child.wait()?;
+        return Err("the program ended before it listened".into());
+    };
+    // The rest is read on, so that the program never waits for a full pipe.
+    std::thread::spawn(move || lines.count());
+    Ok((child, address))
+}

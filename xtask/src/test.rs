@@ -1,0 +1,102 @@
+//! `cargo xtask test`: installs and starts what the tests need, runs everything, stops it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::cache::{cargo_tool, folder, npm_tool, run};
+use crate::{Failure, definitions, tidy};
+
+const CARGO_DENY_VERSION: &str = "0.20.2";
+const NEWMAN_VERSION: &str = "6.2.1";
+
+pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> {
+    match arguments {
+        [] => {
+            lint(root)?;
+            cargo(root, &["build", "--bin", "fhirpool"])?;
+            postman(root)?;
+            cargo(root, &["test", "--workspace"])
+        }
+        [only] if only == "--lint" => lint(root),
+        [only] if only == "--postman" => cargo(root, &["build", "--bin", "fhirpool"]).and_then(|()| postman(root)),
+        _ => Err("usage: cargo xtask test [--lint | --postman]".into()),
+    }
+}
+
+fn lint(root: &Path) -> Result<(), Failure> {
+    cargo(root, &["fmt", "--all", "--check"])?;
+    tidy::run(root)?;
+    definitions::run(root, &["--check".to_owned()])?;
+    cargo(root, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    let deny = cargo_tool("cargo-deny", CARGO_DENY_VERSION)?;
+    run(Command::new(deny).args(["--log-level", "error", "check", "licenses", "bans", "sources"]).current_dir(root))
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
+    run(Command::new(env!("CARGO")).args(arguments).current_dir(root))
+}
+
+/// Runs the Postman collection against a server of its own.
+fn postman(root: &Path) -> Result<(), Failure> {
+    let newman = npm_tool("newman", NEWMAN_VERSION)?;
+    let data = folder()?.join(format!("postman-{}", std::process::id()));
+    let server = Server::start(&data)?;
+    let token = server.token(&data)?;
+    let result = run(Command::new(newman)
+        .arg("run")
+        .arg(root.join("postman/fhirpool.postman_collection.json"))
+        .arg("--environment")
+        .arg(root.join("postman/local.postman_environment.json"))
+        .args(["--env-var", &format!("baseUrl={}", server.address), "--env-var", &format!("token={token}")])
+        .args(["--reporters", "cli", "--reporter-cli-no-success-assertions", "--color", "off"]));
+    drop(server);
+    std::fs::remove_dir_all(&data)?;
+    result
+}
+
+/// A server process on a free port; ended when dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+/// The program that `cargo build --bin fhirpool` has made, beside this one.
+fn program() -> Result<std::path::PathBuf, Failure> {
+    Ok(std::env::current_exe()?.with_file_name("fhirpool"))
+}
+
+impl Server {
+    fn start(data: &Path) -> Result<Self, Failure> {
+        let mut child = Command::new(program()?)
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--listen", "127.0.0.1:0", "--tenant", "demo", "--log-filter", "warn"])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().ok_or("the server has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        let found = lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+        let Some(address) = found else {
+            child.wait()?;
+            return Err("the server ended before it listened".into());
+        };
+        // The rest is read on, so that the server never waits for a full pipe.
+        std::thread::spawn(move || lines.count());
+        Ok(Self { child, address })
+    }
+
+    fn token(&self, data: &Path) -> Result<String, Failure> {
+        let output = Command::new(program()?).arg("token").arg("--data").arg(data).args(["--tenant", "demo"]).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing left to end.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
