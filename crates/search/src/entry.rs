@@ -1,9 +1,9 @@
-//! Index entries and the tests on them.
+//! Index entries.
 
 use fhirpool_fhir::definitions::ParameterNumber;
 
-/// One value of one search parameter of a resource, in bytes that compare as search demands. Values are self-delimiting,
-/// so that an index may put the resource's id behind them.
+/// One value of one search parameter of a resource, in bytes that compare as search demands. Values are self-delimiting (none
+/// is the beginning of another), so that an index may put the resource's id behind them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IndexEntry {
     /// The parameter.
@@ -18,6 +18,8 @@ impl IndexEntry {
 }
 
 /// Values from `from` (included) to `to` (excluded).
+///
+/// No value is the beginning of a `to`: whatever an index puts behind the values, the same bounds hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyRange {
     /// The first.
@@ -26,26 +28,27 @@ pub struct KeyRange {
     pub to: Vec<u8>,
 }
 
-/// What a parameter's value must be. Every value that passes lies in one of the ranges; one in a range passes if
-/// [`ValueTest::accepts`] says so.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ValueTest {
-    pub(crate) ranges: Vec<KeyRange>,
+impl KeyRange {
+    /// Whether a value lies within.
+    pub fn contains(&self, value: &[u8]) -> bool {
+        self.from.as_slice() <= value && value < self.to.as_slice()
+    }
+
+    /// Everything that begins with these bytes, of which at least one is not 255.
+    pub(crate) fn prefix(prefix: Vec<u8>) -> Self {
+        let to = successor(&prefix);
+        Self { from: prefix, to }
+    }
 }
 
-impl ValueTest {
-    /// The ranges to scan, disjoint and ascending.
-    pub fn ranges(&self) -> &[KeyRange] {
-        &self.ranges
+/// The first byte string behind all that begin with the prefix.
+pub(crate) fn successor(prefix: &[u8]) -> Vec<u8> {
+    let mut to = prefix.to_vec();
+    while to.last() == Some(&u8::MAX) {
+        to.pop();
     }
-
-    /// Whether all values in the range of this number are one and the same, so that a scan gives ids in their order.
-    pub fn is_single_value(&self, _range: usize) -> bool {
-        false
+    if let Some(last) = to.last_mut() {
+        *last += 1;
     }
-
-    /// Whether a value passes.
-    pub fn accepts(&self, value: &[u8]) -> bool {
-        self.ranges.iter().any(|range| range.from.as_slice() <= value && value < range.to.as_slice())
-    }
+    to
 }

@@ -3,8 +3,22 @@
 //! An index only stores [`IndexEntry`] bytes, scans the [`KeyRange`]s of a [`ValueTest`] and asks [`ValueTest::accepts`];
 //! it never interprets a value. So every index answers alike.
 
+mod compartment;
 mod entry;
+mod extract;
+mod matches;
+pub mod parse;
 mod query;
+mod sort;
+mod value;
+mod value_test;
 
-pub use entry::{IndexEntry, KeyRange, ValueTest};
-pub use query::{Clause, Position, SortBy, SortTarget, TypeSearch};
+pub use compartment::{compartment_clause, compartments_of};
+pub use entry::{IndexEntry, KeyRange};
+pub use extract::{Extractors, ReferenceTarget};
+pub use matches::{Alone, Related, Undecided, matches};
+pub use query::{Clause, Include, Position, Query, SortBy, SortTarget, Summary, Total, TypeSearch};
+pub use sort::{compare_keys, position, sort_key, sort_key_of_value, sort_range};
+pub use value::Comparator;
+pub use value::reference::{reference_target, reference_value};
+pub use value_test::ValueTest;

@@ -1,7 +1,9 @@
 //! A query as adapters see it: typed, resolved against the definitions, without names.
 
+use std::sync::Arc;
+
 use fhirpool_fhir::definitions::ParameterNumber;
-use fhirpool_fhir::{OrderedId, ResourceId, ResourceType};
+use fhirpool_fhir::{Issue, OrderedId, ResourceId, ResourceType};
 
 use crate::ValueTest;
 
@@ -88,4 +90,79 @@ pub struct Position {
     pub resource_type: ResourceType,
     /// The id.
     pub id: OrderedId,
+}
+
+/// A whole search as a client asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// What is sought, by type; each with the same count of sort keys. Ascending by name.
+    pub parts: Arc<[TypeSearch]>,
+    /// `_count`: the page size asked for.
+    pub count: Option<u64>,
+    /// `_total`.
+    pub total: Total,
+    /// `_summary`.
+    pub summary: Summary,
+    /// `_elements`: names of elements of the base level to return; empty: all.
+    pub elements: Vec<String>,
+    /// `_include`.
+    pub includes: Vec<Include>,
+    /// `_revinclude`.
+    pub revincludes: Vec<Include>,
+    /// The page token, as it came.
+    pub page: Option<String>,
+    /// What was understood, in its order, for the self link; without the page token and what clients add of their own.
+    pub self_parameters: Vec<(String, String)>,
+    /// What was left out.
+    pub warnings: Vec<Issue>,
+}
+
+impl Query {
+    /// Whether only the number of matches is asked for (`_summary=count` or `_count=0`).
+    pub fn only_counts(&self) -> bool {
+        self.summary == Summary::Count || self.count == Some(0)
+    }
+}
+
+/// R4 search.html#total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Total {
+    /// Nothing was said.
+    #[default]
+    Unspecified,
+    /// No total is wanted.
+    None,
+    /// An estimate will do.
+    Estimate,
+    /// The exact number.
+    Accurate,
+}
+
+/// R4 search.html#summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Summary {
+    /// Whole resources.
+    #[default]
+    False,
+    /// The elements marked as summary.
+    True,
+    /// `text`, `id`, `meta` and mandatory elements.
+    Text,
+    /// Everything but `text`.
+    Data,
+    /// The number of matches alone.
+    Count,
+}
+
+/// One `_include` or `_revinclude`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Include {
+    /// The type that holds the reference; `None` (`*`): any.
+    pub source: Option<ResourceType>,
+    /// The parameter that names it; `None` (`*`): every reference parameter.
+    pub parameter: Option<ParameterNumber>,
+    /// Only references to this type.
+    pub target: Option<ResourceType>,
+    /// Whether it is applied to what was included, too.
+    pub iterate: bool,
 }
