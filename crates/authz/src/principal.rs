@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::TenantId;
+use crate::{Grants, TenantId};
 
 /// Someone whose token was verified. Two tenants' principals are never the same, whatever their subject says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +13,25 @@ pub struct Principal {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) groups: Arc<[String]>,
     pub(crate) scopes: Arc<[String]>,
+    pub(crate) grants: Arc<Grants>,
 }
 
 impl Principal {
+    /// The person at the machine itself, who holds the data folder and its keys: for the command line and for tests of
+    /// stores, never for a request. May do everything in this tenant.
+    pub fn operator(tenant: TenantId) -> Self {
+        let groups = ["practitioner".to_owned()];
+        Self {
+            tenant,
+            issuer: "urn:fhirpool:operator".into(),
+            subject: "operator".into(),
+            client: None,
+            grants: Arc::new(Grants::of_groups(&groups)),
+            groups: groups.into(),
+            scopes: [].into(),
+        }
+    }
+
     /// The tenant whose token this is.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
@@ -44,5 +60,10 @@ impl Principal {
     /// The scopes, as they came in.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
+    }
+
+    /// What the groups grant.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
     }
 }

@@ -1,0 +1,155 @@
+//! Verifying tokens: JWTs in compact form (RFC 7519), signed by one of the configured issuers.
+//!
+//! Pinned: an issuer's keys each have one algorithm, and a token's `alg` must be that of the key its `kid` names. Keys come
+//! from the configuration alone; `jku`, `jwk`, `x5u` and `x5c` in a token's header are never looked at. Symmetric
+//! algorithms and `none` do not exist here.
+//!
+//! Deliberately absent: fetching keys, which is the server's part, and what a principal may do.
+
+mod claims;
+mod keys;
+mod signed;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+pub use keys::{Algorithm, KeyError, KeySet};
+
+use crate::Principal;
+use signed::Signed;
+
+/// Someone whose tokens are accepted.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// The claim `iss`, byte for byte.
+    pub url: String,
+    /// The claim `aud` must hold one of these; where a token has no `aud` (Cognito's access tokens), its `client_id`.
+    pub audiences: Vec<String>,
+    /// Base addresses of which an `aud` may be `<base>/tenant/<tenant id>`, without a slash at the end.
+    pub tenant_audience_bases: Vec<String>,
+    /// The claim `token_use` must be one of these; empty: it is not looked at.
+    pub token_uses: Vec<String>,
+    /// The keys.
+    pub keys: KeySet,
+}
+
+/// Why a token was refused. The texts may be told to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not three parts of base64url with JSON objects in them, or too long.
+    #[error("the token is malformed")]
+    Malformed,
+    /// The issuer is not a configured one.
+    #[error("the token's issuer is not accepted")]
+    UnknownIssuer,
+    /// The issuer has no such key.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// Another algorithm than the key's.
+    #[error("the token's algorithm is not accepted")]
+    Algorithm,
+    /// The header demands that an extension be understood.
+    #[error("the token's header demands an extension")]
+    CriticalHeader,
+    /// The signature is not the key's over this content.
+    #[error("the token's signature is not valid")]
+    Signature,
+    /// Past its `exp`.
+    #[error("the token has expired")]
+    Expired,
+    /// Before its `nbf`, or issued in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// It is for another audience.
+    #[error("the token is for another audience")]
+    Audience,
+    /// It is of a kind that is not accepted.
+    #[error("the token's use is not accepted")]
+    TokenUse,
+    /// A claim is absent or not of its form.
+    #[error("the token's claim {0} is absent or malformed")]
+    Claim(&'static str),
+    /// It names no tenant.
+    #[error("the token names no tenant")]
+    NoTenant,
+    /// It names two tenants.
+    #[error("the token names two tenants")]
+    TenantConflict,
+}
+
+/// Turns tokens into principals.
+///
+/// A verdict on a token that was found good is kept until it expires, under the whole token, so that the second request
+/// costs a look-up. Refusals are not kept: nobody can fill the cache without a key.
+#[derive(Debug)]
+pub struct TokenVerifier {
+    issuers: RwLock<Vec<Issuer>>,
+    verdicts: Cache<Box<str>, Verdict, TokenLength>,
+}
+
+#[derive(Debug, Clone)]
+struct Verdict {
+    principal: Arc<Principal>,
+    expires: i64,
+}
+
+#[derive(Debug, Clone)]
+struct TokenLength;
+
+impl Weighter<Box<str>, Verdict> for TokenLength {
+    fn weight(&self, token: &Box<str>, _verdict: &Verdict) -> u64 {
+        // The principal repeats at most the claims, and the token is a third longer than those.
+        2 * token.len() as u64 + 256
+    }
+}
+
+impl TokenVerifier {
+    /// No longer token is looked at, in bytes.
+    pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+    /// How far an issuer's clock may be ahead of ours, in seconds.
+    pub const CLOCK_SKEW_S: i64 = 60;
+    /// How much memory verdicts may take, in bytes, and for how many the cache is laid out.
+    const VERDICT_BYTES_MAX: u64 = 32 << 20;
+    const VERDICTS_EXPECTED: usize = 10_000;
+
+    /// A verifier that accepts these issuers.
+    pub fn new(issuers: Vec<Issuer>) -> Self {
+        Self {
+            issuers: RwLock::new(issuers),
+            verdicts: Cache::with_weighter(Self::VERDICTS_EXPECTED, Self::VERDICT_BYTES_MAX, TokenLength),
+        }
+    }
+
+    /// Accepts an issuer, in place of one with the same `url`; every verdict is forgotten.
+    pub fn set_issuer(&self, issuer: Issuer) {
+        let mut issuers = self.issuers.write().unwrap_or_else(PoisonError::into_inner);
+        issuers.retain(|known| known.url != issuer.url);
+        issuers.push(issuer);
+        self.verdicts.clear();
+    }
+
+    /// Whose token this is. `now` is in seconds since 1970-01-01T00:00:00Z.
+    pub fn verify(&self, token: &str, now: i64) -> Result<Arc<Principal>, TokenError> {
+        if let Some(verdict) = self.verdicts.get(token) {
+            return if now < verdict.expires { Ok(verdict.principal) } else { Err(TokenError::Expired) };
+        }
+        if token.len() > Self::TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        // Held until the verdict is in the cache, so that none of an issuer that was replaced meanwhile gets there.
+        let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
+        let signed = Signed::parse(token)?;
+        let claimed = claims::parse(&signed.payload()?)?;
+        let issuer = claims::issuer_of(&claimed, &issuers)?;
+        issuer.keys.verify(&signed)?;
+        let (principal, expires) = claims::principal_of(&claimed, issuer, now)?;
+        let verdict = Verdict { principal: Arc::new(principal), expires };
+        self.verdicts.insert(token.into(), verdict.clone());
+        Ok(verdict.principal)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The claims of a token.
+
+use std::borrow::Cow;
+
+use fhirpool_fhir::json::{Document, Value};
+
+use super::signed::parse_object;
+use super::{Issuer, TokenError, TokenVerifier};
+use crate::{Grants, Principal, TenantId};
+
+/// Limits on what a principal carries around.
+const AUDIENCES_MAX: usize = 32;
+const GROUPS_MAX: usize = 200;
+const SCOPES_MAX: usize = 500;
+const SUBJECT_BYTES_MAX: usize = 256;
+/// Seconds of the year 9999, the last that FHIR can write.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// Parses the payload.
+pub(super) fn parse(payload: &[u8]) -> Result<Document, TokenError> {
+    parse_object(payload)
+}
+
+/// The issuer that the claims name. They are not verified yet.
+pub(super) fn issuer_of<'a>(claims: &Document, issuers: &'a [Issuer]) -> Result<&'a Issuer, TokenError> {
+    let url = required_text(claims.root(), "iss")?;
+    issuers.iter().find(|issuer| issuer.url == url).ok_or(TokenError::UnknownIssuer)
+}
+
+/// The principal of verified claims, and when the token expires.
+pub(super) fn principal_of(claims: &Document, issuer: &Issuer, now: i64) -> Result<(Principal, i64), TokenError> {
+    let claims = claims.root();
+    let expires = check_times(claims, now)?;
+    check_use(claims, issuer)?;
+    let audiences = audiences_of(claims)?;
+    check_audience(claims, issuer, &audiences)?;
+    let tenant = tenant_of(claims, issuer, &audiences)?;
+    let subject = required_text(claims, "sub")?;
+    if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX {
+        return Err(TokenError::Claim("sub"));
+    }
+    let client = match (optional_text(claims, "client_id")?, optional_text(claims, "azp")?) {
+        (Some(client), _) | (None, Some(client)) => Some(client),
+        // An ID token's audience is the application (OpenID Connect Core, section 2).
+        (None, None) => audiences.first().map(|audience| Cow::Owned(audience.clone())),
+    };
+    let groups = text_list(claims, "cognito:groups", GROUPS_MAX)?;
+    let scopes: Vec<String> = optional_text(claims, "scope")?
+        .map_or_else(Vec::new, |scope| scope.split(' ').filter(|part| !part.is_empty()).take(SCOPES_MAX + 1).map(str::to_owned).collect());
+    if scopes.len() > SCOPES_MAX {
+        return Err(TokenError::Claim("scope"));
+    }
+    let principal = Principal {
+        tenant,
+        issuer: issuer.url.as_str().into(),
+        subject: subject.into(),
+        client: client.map(Into::into),
+        grants: Grants::of_groups(&groups).into(),
+        groups: groups.into(),
+        scopes: scopes.into(),
+    };
+    Ok((principal, expires))
+}
+
+/// Checks `exp`, `nbf` and `iat`; gives `exp`.
+fn check_times(claims: Value<'_>, now: i64) -> Result<i64, TokenError> {
+    let expires = instant(claims, "exp")?.ok_or(TokenError::Claim("exp"))?;
+    let latest_start = now.saturating_add(TokenVerifier::CLOCK_SKEW_S);
+    if now >= expires {
+        return Err(TokenError::Expired);
+    }
+    for name in ["nbf", "iat"] {
+        if instant(claims, name)?.is_some_and(|start| start > latest_start) {
+            return Err(TokenError::NotYetValid);
+        }
+    }
+    Ok(expires)
+}
+
+fn check_use(claims: Value<'_>, issuer: &Issuer) -> Result<(), TokenError> {
+    let token_use = optional_text(claims, "token_use")?;
+    if issuer.token_uses.is_empty() || token_use.is_some_and(|token_use| issuer.token_uses.iter().any(|accepted| *accepted == token_use)) {
+        Ok(())
+    } else {
+        Err(TokenError::TokenUse)
+    }
+}
+
+/// The claim `aud`: one text or a list of them (RFC 7519, section 4.1.3); empty where it is absent.
+fn audiences_of(claims: Value<'_>) -> Result<Vec<String>, TokenError> {
+    match claims.get("aud") {
+        Some(audience) if !audience.is_array() => audience.as_str().map(|text| vec![text.into_owned()]).ok_or(TokenError::Claim("aud")),
+        _ => text_list(claims, "aud", AUDIENCES_MAX),
+    }
+}
+
+fn check_audience(claims: Value<'_>, issuer: &Issuer, audiences: &[String]) -> Result<(), TokenError> {
+    let client = if claims.get("aud").is_none() { optional_text(claims, "client_id")? } else { None };
+    let accepted = |audience: &str| issuer.audiences.iter().any(|own| own == audience) || tenant_in(issuer, audience).is_some();
+    if audiences.iter().any(|audience| accepted(audience)) || client.is_some_and(|client| issuer.audiences.iter().any(|own| *own == client))
+    {
+        Ok(())
+    } else {
+        Err(TokenError::Audience)
+    }
+}
+
+/// The one tenant that `custom:tenantId`, `tenantId` and `aud` name between them.
+fn tenant_of(claims: Value<'_>, issuer: &Issuer, audiences: &[String]) -> Result<TenantId, TokenError> {
+    let mut found: Option<TenantId> = None;
+    let mut take = |tenant: TenantId| match &found {
+        Some(other) if *other != tenant => Err(TokenError::TenantConflict),
+        _ => {
+            found = Some(tenant);
+            Ok(())
+        }
+    };
+    for name in ["custom:tenantId", "tenantId"] {
+        if let Some(text) = optional_text(claims, name)? {
+            take(TenantId::parse(&text).ok_or(TokenError::Claim(name))?)?;
+        }
+    }
+    for text in audiences.iter().filter_map(|audience| tenant_in(issuer, audience)) {
+        take(TenantId::parse(text).ok_or(TokenError::Claim("aud"))?)?;
+    }
+    found.ok_or(TokenError::NoTenant)
+}
+
+/// What stands for the tenant in an audience of the form `<base>/tenant/<tenant id>`.
+fn tenant_in<'a>(issuer: &Issuer, audience: &'a str) -> Option<&'a str> {
+    issuer.tenant_audience_bases.iter().find_map(|base| audience.strip_prefix(base.as_str())?.strip_prefix("/tenant/"))
+}
+
+fn optional_text<'a>(claims: Value<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, TokenError> {
+    claims.get(name).map(|value| value.as_str().ok_or(TokenError::Claim(name))).transpose()
+}
+
+fn required_text<'a>(claims: Value<'a>, name: &'static str) -> Result<Cow<'a, str>, TokenError> {
+    optional_text(claims, name)?.ok_or(TokenError::Claim(name))
+}
+
+fn text_list(claims: Value<'_>, name: &'static str, length_max: usize) -> Result<Vec<String>, TokenError> {
+    let Some(list) = claims.get(name) else { return Ok(Vec::new()) };
+    let texts: Option<Vec<String>> = list.elements().take(length_max + 1).map(|text| text.as_str().map(Cow::into_owned)).collect();
+    texts.filter(|texts| list.is_array() && texts.len() <= length_max).ok_or(TokenError::Claim(name))
+}
+
+/// A NumericDate (RFC 7519, section 2): seconds, whose fraction is dropped; no exponent.
+fn instant(claims: Value<'_>, name: &'static str) -> Result<Option<i64>, TokenError> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let text = value.as_number().ok_or(TokenError::Claim(name))?;
+    let whole = match text.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => whole,
+        _ => text,
+    };
+    let seconds = whole.parse().ok().filter(|seconds| (0..=LAST_SECOND).contains(seconds));
+    seconds.map(Some).ok_or(TokenError::Claim(name))
+}

@@ -1,0 +1,217 @@
+//! Claims and keys of tokens; the published cases of signatures are in `jose`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod jose;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+use crate::local_key::shared_test_key;
+
+const NOW: i64 = 1_800_000_000;
+const URL: &str = "https://issuer.example";
+
+fn verifier() -> TokenVerifier {
+    TokenVerifier::new(vec![Issuer {
+        url: URL.into(),
+        audiences: vec!["app".into()],
+        tenant_audience_bases: vec!["https://fhir.example".into()],
+        token_uses: vec!["id".into(), "access".into()],
+        keys: shared_test_key().key_set().clone(),
+    }])
+}
+
+/// Good claims, of which those named are replaced by JSON text, or left out where the text is empty.
+fn claims(changes: &[(&str, &str)]) -> String {
+    let exp = (NOW + 60).to_string();
+    let good: &[(&str, &str)] = &[
+        ("iss", "\"https://issuer.example\""),
+        ("sub", "\"someone\""),
+        ("aud", "\"app\""),
+        ("exp", &exp),
+        ("token_use", "\"id\""),
+        ("custom:tenantId", "\"acme\""),
+        ("cognito:groups", "[\"practitioner\"]"),
+    ];
+    let kept = good.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    let members: Vec<String> =
+        kept.chain(changes).filter(|(_, json)| !json.is_empty()).map(|(name, json)| format!("\"{name}\":{json}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn verdict(payload: &str) -> Result<Arc<Principal>, TokenError> {
+    verifier().verify(&shared_test_key().sign(payload).unwrap(), NOW)
+}
+
+#[test]
+fn a_good_token_makes_a_principal() {
+    let principal = verdict(&claims(&[("scope", "\"openid  system/*.read\""), ("azp", "\"client\"")])).unwrap();
+    assert_eq!((principal.tenant().as_str(), principal.subject(), principal.issuer()), ("acme", "someone", URL));
+    assert_eq!(principal.client(), Some("client"));
+    assert_eq!(principal.groups(), ["practitioner"]);
+    assert_eq!(principal.scopes(), ["openid", "system/*.read"]);
+}
+
+#[test]
+fn the_tenant_comes_from_either_claim_or_from_the_audience() {
+    let tenant = |changes: &[(&str, &str)]| verdict(&claims(changes)).map(|principal| principal.tenant().as_str().to_owned());
+    assert_eq!(tenant(&[("custom:tenantId", ""), ("tenantId", "\"b\"")]), Ok("b".into()));
+    assert_eq!(tenant(&[("custom:tenantId", ""), ("aud", "\"https://fhir.example/tenant/c\"")]), Ok("c".into()));
+    assert_eq!(tenant(&[("aud", "[\"app\",\"https://fhir.example/tenant/acme\"]")]), Ok("acme".into()));
+    assert_eq!(tenant(&[("tenantId", "\"acme\"")]), Ok("acme".into()));
+    assert_eq!(tenant(&[("tenantId", "\"other\"")]), Err(TokenError::TenantConflict));
+    assert_eq!(tenant(&[("aud", "[\"app\",\"https://fhir.example/tenant/other\"]")]), Err(TokenError::TenantConflict));
+    assert_eq!(tenant(&[("custom:tenantId", "")]), Err(TokenError::NoTenant));
+    assert_eq!(tenant(&[("custom:tenantId", "\"a/b\"")]), Err(TokenError::Claim("custom:tenantId")));
+    assert_eq!(tenant(&[("aud", "[\"app\",\"https://fhir.example/tenant/a/b\"]")]), Err(TokenError::Claim("aud")));
+    assert_eq!(tenant(&[("custom:tenantId", ""), ("aud", "[\"app\",\"https://evil.example/tenant/c\"]")]), Err(TokenError::NoTenant));
+}
+
+#[test]
+fn times_are_held_against_the_clock() {
+    let at = |name: &str, second: i64| verdict(&claims(&[(name, &second.to_string())])).err();
+    assert_eq!(at("exp", NOW), Some(TokenError::Expired));
+    assert_eq!(at("exp", NOW + 1), None);
+    assert_eq!(at("nbf", NOW + 60), None);
+    assert_eq!(at("nbf", NOW + 61), Some(TokenError::NotYetValid));
+    assert_eq!(at("iat", NOW + 61), Some(TokenError::NotYetValid));
+    assert_eq!(verdict(&claims(&[("exp", "1800000060.75")])).err(), None);
+}
+
+#[test]
+fn odd_claims_are_refused() {
+    let many: String = (0..201).map(|number| format!("\"g{number}\",")).collect();
+    let many = format!("[{}]", many.trim_end_matches(','));
+    let long = format!("\"{}\"", "x".repeat(257));
+    let cases: &[(&str, &str, TokenError)] = &[
+        ("exp", "", TokenError::Claim("exp")),
+        ("exp", "\"1800000060\"", TokenError::Claim("exp")),
+        ("exp", "1e400", TokenError::Claim("exp")),
+        ("exp", "99999999999999999999999", TokenError::Claim("exp")),
+        ("exp", "-1", TokenError::Claim("exp")),
+        ("exp", "null", TokenError::Claim("exp")),
+        ("nbf", "[]", TokenError::Claim("nbf")),
+        ("iat", "{}", TokenError::Claim("iat")),
+        ("sub", "", TokenError::Claim("sub")),
+        ("sub", "\"\"", TokenError::Claim("sub")),
+        ("sub", "7", TokenError::Claim("sub")),
+        ("sub", &long, TokenError::Claim("sub")),
+        ("iss", "[\"https://issuer.example\"]", TokenError::Claim("iss")),
+        ("iss", "\"https://issuer.example/\"", TokenError::UnknownIssuer),
+        ("aud", "", TokenError::Audience),
+        ("aud", "[]", TokenError::Audience),
+        ("aud", "\"other\"", TokenError::Audience),
+        ("aud", "{\"a\":\"app\"}", TokenError::Claim("aud")),
+        ("aud", "[\"app\",1]", TokenError::Claim("aud")),
+        ("token_use", "", TokenError::TokenUse),
+        ("token_use", "\"refresh\"", TokenError::TokenUse),
+        ("token_use", "[\"id\"]", TokenError::Claim("token_use")),
+        ("custom:tenantId", "[\"acme\"]", TokenError::Claim("custom:tenantId")),
+        ("tenantId", "null", TokenError::Claim("tenantId")),
+        ("cognito:groups", "\"practitioner\"", TokenError::Claim("cognito:groups")),
+        ("cognito:groups", "[[\"practitioner\"]]", TokenError::Claim("cognito:groups")),
+        ("cognito:groups", &many, TokenError::Claim("cognito:groups")),
+        ("scope", "[\"a\"]", TokenError::Claim("scope")),
+        ("client_id", "{}", TokenError::Claim("client_id")),
+    ];
+    for (name, json, expected) in cases {
+        assert_eq!(verdict(&claims(&[(name, json)])).err(), Some(*expected), "{name}: {json}");
+    }
+}
+
+#[test]
+fn a_property_that_stands_twice_refuses_the_token() {
+    let twice = claims(&[]).replacen('{', "{\"sub\":\"other\",", 1);
+    assert_eq!(verdict(&twice).err(), Some(TokenError::Malformed));
+    let inner = claims(&[("x", "{\"a\":1,\"\\u0061\":2}")]);
+    assert_eq!(verdict(&inner).err(), Some(TokenError::Malformed));
+    let deep = claims(&[("x", &format!("{}{}", "[".repeat(5000), "]".repeat(5000)))]);
+    assert_eq!(verdict(&deep).err(), Some(TokenError::Malformed));
+    assert_eq!(verdict(&claims(&[("x", &format!("\"{}\"", "y".repeat(20_000)))])).err(), Some(TokenError::Malformed));
+    for payload in ["", "[]", "null", "\"\"", "{", "\u{feff}{}"] {
+        assert_eq!(verdict(payload).err(), Some(TokenError::Malformed), "{payload:?}");
+    }
+}
+
+#[test]
+fn an_access_token_without_an_audience_is_for_its_client() {
+    let access = |client: &str| {
+        let client = format!("\"{client}\"");
+        verdict(&claims(&[("aud", ""), ("client_id", &client), ("token_use", "\"access\"")])).err()
+    };
+    assert_eq!(access("app"), None);
+    assert_eq!(access("other"), Some(TokenError::Audience));
+}
+
+/// A token with this header and good claims, under a signature of the right key over exactly them.
+fn with_header(header: &str) -> Result<Arc<Principal>, TokenError> {
+    let token = shared_test_key().sign_with_header(header, &claims(&[])).unwrap();
+    verifier().verify(&token, NOW)
+}
+
+#[test]
+fn the_header_chooses_neither_key_nor_algorithm() {
+    let id = shared_test_key().id();
+    let header = |rest: &str| format!("{{\"kid\":\"{id}\"{rest}}}");
+    assert!(with_header(&header(",\"alg\":\"RS256\",\"typ\":\"JWT\"")).is_ok());
+    assert!(with_header(&header(",\"alg\":\"RS256\",\"jku\":\"https://evil.example\",\"jwk\":{\"kty\":\"oct\",\"k\":\"AA\"}")).is_ok());
+    for algorithm in ["none", "None", "NONE", "", "HS256", "RS512", "PS256", "ES256", "rs256"] {
+        let header = header(&format!(",\"alg\":\"{algorithm}\""));
+        assert_eq!(with_header(&header).err(), Some(TokenError::Algorithm), "{algorithm}");
+    }
+    assert_eq!(with_header(&header("")).err(), Some(TokenError::Malformed));
+    assert_eq!(with_header(&header(",\"alg\":[\"RS256\"]")).err(), Some(TokenError::Malformed));
+    assert_eq!(with_header(&header(",\"alg\":\"none\",\"alg\":\"RS256\"")).err(), Some(TokenError::Malformed));
+    assert_eq!(with_header(&header(",\"alg\":\"RS256\",\"crit\":[\"b64\"],\"b64\":true")).err(), Some(TokenError::CriticalHeader));
+    assert_eq!(with_header("{\"kid\":\"other\",\"alg\":\"RS256\"}").err(), Some(TokenError::UnknownKey));
+    assert_eq!(with_header("{\"kid\":7,\"alg\":\"RS256\"}").err(), Some(TokenError::UnknownKey));
+    assert_eq!(with_header("{\"alg\":\"RS256\"}").err(), Some(TokenError::UnknownKey));
+}
+
+#[test]
+fn a_changed_byte_anywhere_refuses_the_token() {
+    let (verifier, token) = (verifier(), shared_test_key().sign(&claims(&[])).unwrap());
+    assert!(verifier.verify(&token, NOW).is_ok());
+    for place in 0..token.len() {
+        let mut changed = token.clone().into_bytes();
+        changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+        assert!(verifier.verify(&String::from_utf8(changed).unwrap(), NOW).is_err(), "{place}");
+        assert!(verifier.verify(&token[..place], NOW).is_err());
+    }
+    let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode("{\"alg\":\"none\"}"), URL_SAFE_NO_PAD.encode(claims(&[])));
+    assert!(verifier.verify(&unsigned, NOW).is_err());
+}
+
+#[test]
+fn a_kept_verdict_ends_with_its_token_and_with_its_issuers_keys() {
+    let (verifier, token) = (verifier(), shared_test_key().sign(&claims(&[])).unwrap());
+    let first = verifier.verify(&token, NOW).unwrap();
+    assert!(Arc::ptr_eq(&first, &verifier.verify(&token, NOW + 59).unwrap()));
+    assert_eq!(verifier.verify(&token, NOW + 60).err(), Some(TokenError::Expired));
+    let without_keys = KeySet::from_jwks(b"{\"keys\":[]}", Algorithm::Rs256).unwrap();
+    let issuer = Issuer { keys: without_keys, url: URL.into(), audiences: vec![], tenant_audience_bases: vec![], token_uses: vec![] };
+    verifier.set_issuer(issuer);
+    assert_eq!(verifier.verify(&token, NOW).err(), Some(TokenError::UnknownKey));
+}
+
+fn public_pem(key: &crate::LocalKey) -> String {
+    use rsa::pkcs8::EncodePublicKey;
+    let jwks = key.jwks();
+    let document = fhirpool_fhir::json::Document::parse(jwks).unwrap();
+    let jwk = document.root().get("keys").unwrap().elements().next().unwrap();
+    let number = |name| rsa::BigUint::from_bytes_be(&URL_SAFE_NO_PAD.decode(&*jwk.get_str(name).unwrap()).unwrap());
+    rsa::RsaPublicKey::new(number("n"), number("e")).unwrap().to_public_key_pem(rsa::pkcs8::LineEnding::LF).unwrap()
+}
+
+#[test]
+fn keys_come_from_pem_too() {
+    let key = shared_test_key();
+    let keys = KeySet::from_pem(key.id(), &public_pem(key), Algorithm::Rs256).unwrap();
+    let token = key.sign("{}").unwrap();
+    assert_eq!(keys.verify(&Signed::parse(&token).unwrap()), Ok(()));
+    assert_eq!(KeySet::from_pem("k", "not a key", Algorithm::Rs256).err(), Some(KeyError::Malformed));
+    assert_eq!(KeySet::from_pem("k", &public_pem(key), Algorithm::Es256).err(), Some(KeyError::Malformed));
+    let jwks = KeySet::from_jwks(key.jwks().as_bytes(), Algorithm::Rs256).unwrap();
+    assert_eq!(jwks.verify(&Signed::parse(&token).unwrap()), Ok(()));
+}
