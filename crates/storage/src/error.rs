@@ -15,7 +15,7 @@ pub enum StorageError {
     /// The access does not cover the tenant or type.
     #[error("access does not cover this")]
     Denied,
-    /// The tenant is not there.
+    /// The tenant is not there, or its keys were destroyed.
     #[error("unknown tenant")]
     UnknownTenant,
     /// What is stored cannot be read.

@@ -6,11 +6,14 @@
 mod commit;
 mod error;
 mod index;
+mod keys;
 mod resource_store;
+pub mod value;
 
 pub use commit::{Assumption, Change, ChangeContent, ChangeOutcome, Commit, CommitOutcome, Method, Precondition};
 pub use error::{Result, StorageError};
 pub use index::{SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
+pub use keys::{KeyEpoch, KeyRing, TenantKey};
 pub use resource_store::{
     Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, ResourceStore, StoredVersion, View,
 };

@@ -1,0 +1,58 @@
+//! Tenants' keys and the port that gives them out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fhirpool_authz::TenantId;
+use ring::hkdf;
+
+use crate::Result;
+
+/// Which of a tenant's keys: they are counted from 1 and never used again once replaced or destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyEpoch(pub u32);
+
+/// A tenant's key of one epoch, ready for use. It seals nothing itself: each item gets a key derived from it.
+pub struct TenantKey {
+    epoch: KeyEpoch,
+    root: hkdf::Prk,
+}
+
+impl TenantKey {
+    /// Length of a data key in bytes.
+    pub const LENGTH: usize = 32;
+
+    /// Of the data key's bytes, which must be random.
+    pub fn new(epoch: KeyEpoch, data_key: &[u8; Self::LENGTH]) -> Self {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"fhirpool item keys 1").extract(data_key);
+        Self { epoch, root }
+    }
+
+    /// Its epoch.
+    pub fn epoch(&self) -> KeyEpoch {
+        self.epoch
+    }
+
+    pub(crate) fn root(&self) -> &hkdf::Prk {
+        &self.root
+    }
+}
+
+impl std::fmt::Debug for TenantKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantKey").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// Keeps tenants' data keys, wrapped, and gives them out.
+///
+/// Contract: a tenant's key of an epoch is always the same, or gone for good. What was sealed under a destroyed key cannot be
+/// read again by anyone. Callers may keep a key in memory, but not beyond the closing of its tenant.
+#[async_trait]
+pub trait KeyRing: Send + Sync {
+    /// The tenant's newest key, to seal with; the first call for a tenant makes it.
+    async fn data_key(&self, tenant: &TenantId) -> Result<Arc<TenantKey>>;
+
+    /// The tenant's key of an epoch that a stored value names; [`crate::StorageError::UnknownTenant`] if it was destroyed.
+    async fn unwrap(&self, tenant: &TenantId, epoch: KeyEpoch) -> Result<Arc<TenantKey>>;
+}
