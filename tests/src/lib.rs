@@ -1,1 +1,8 @@
 //! Facts about the behaviour of a whole server, over HTTP. One binary; a module a subject.
+#![cfg(test)]
+#![expect(clippy::unwrap_used, reason = "in a test, a surprise is a failure")]
+
+mod crash;
+mod fuzz;
+mod scenarios;
+mod synthea;

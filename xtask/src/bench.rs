@@ -113,7 +113,13 @@ fn rounds(address: &str, token: &str, scratch: &Path, case: &workload::Case) -> 
 }
 
 /// One transaction of 25,000 entries, and what readers and writers see meanwhile.
-fn big_transaction(server: &Server, data: &Path, scratch: &Path, workload: &workload::Workload, report: &mut Report) -> Result<(), Failure> {
+fn big_transaction(
+    server: &Server,
+    data: &Path,
+    scratch: &Path,
+    workload: &workload::Workload,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let alone = server.post_big_transaction(data)?;
     report.line("transaction of 25,000 entries, alone", alone, "s", "< 10");
     let requests = workload.mixed();

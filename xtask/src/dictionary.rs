@@ -19,10 +19,10 @@ use crate::Failure;
 const DICTIONARY_BYTES_MAX: usize = 112 * 1024;
 
 /// The trainer is given about so much: a hundred times the dictionary, as its authors advise.
-const SAMPLE_BYTES_MAX: usize = 100 << 20;
+const SAMPLE_BYTES_MAX: usize = 24 << 20;
 
 /// Longer bodies (claims, large reports) would crowd out the others.
-const SAMPLE_LENGTH_MAX: usize = 64 * 1024;
+const SAMPLE_LENGTH_MAX: usize = 16 * 1024;
 
 /// Trains from `DATA` (a folder of gzipped Bundles) into the file `OUT`, which must not be there yet.
 pub fn run(arguments: &[String]) -> Result<(), Failure> {

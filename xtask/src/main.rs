@@ -4,6 +4,7 @@ mod bench;
 mod cache;
 mod definitions;
 mod dictionary;
+mod soak;
 mod test;
 mod tidy;
 
@@ -15,7 +16,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy                        the structure of the workspace
   definitions [--check]       compile the R4 definitions into tables
   dictionary                  train the compression dictionary
-  bench [--record]            figures of a release build";
+  bench [--record]            figures of a release build
+  soak [--record]             the long crash, fuzz and model campaigns";
 
 /// Why a task failed, for the terminal.
 pub type Failure = Box<dyn std::error::Error>;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         "bench" => bench::run_all(&root(), rest),
         "definitions" => definitions::run(&root(), rest),
         "dictionary" => dictionary::run(rest),
+        "soak" => soak::run_all(&root(), rest),
         "test" => test::run_all(&root(), rest),
         "tidy" => tidy::run(&root()),
         _ => Err(USAGE.into()),
@@ -49,5 +52,9 @@ fn root() -> PathBuf {
 /// The public test data beside the checkout.
 fn data_folder(root: &Path) -> Result<PathBuf, Failure> {
     let folder = root.join("../shared/data");
-    if folder.is_dir() { Ok(folder) } else { Err("the test data is not there: expected in the folder shared/data beside the checkout".into()) }
+    if folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err("the test data is not there: expected in the folder shared/data beside the checkout".into())
+    }
 }

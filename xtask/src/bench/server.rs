@@ -26,9 +26,14 @@ pub(super) struct Load {
 impl Server {
     /// Starts the program on a new folder; returns when it answers that it is ready.
     pub(super) fn start(program: &Path, folder: &Path) -> Result<Self, Failure> {
-        let (child, address) = spawn(
-            Command::new(program).arg("serve").arg("--data").arg(folder).args(["--listen", "127.0.0.1:0", "--tenant", "demo", "--log-filter", "warn"]),
-        )?;
+        let (child, address) = spawn(Command::new(program).arg("serve").arg("--data").arg(folder).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--tenant",
+            "demo",
+            "--log-filter",
+            "warn",
+        ]))?;
         let until = Instant::now() + Duration::from_secs(30);
         while ureq::get(format!("{address}/health/ready")).call().is_err() {
             if Instant::now() > until {
@@ -65,8 +70,7 @@ impl Server {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<serde_json::Value, Failure> {
-        let mut response =
-            ureq::get(format!("{}/{path}", self.base())).header("authorization", format!("Bearer {}", self.token)).call()?;
+        let mut response = ureq::get(format!("{}/{path}", self.base())).header("authorization", format!("Bearer {}", self.token)).call()?;
         let text = response.body_mut().with_config().limit(1 << 30).read_to_string()?;
         Ok(serde_json::from_str(&text)?)
     }
@@ -74,7 +78,10 @@ impl Server {
     /// Seconds from the first byte sent to the last one received.
     pub(super) fn post_big_transaction(&self, data: &Path) -> Result<f64, Failure> {
         let folder = data.join("big-transaction");
-        let file = std::fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "gz"));
+        let file = std::fs::read_dir(folder)?
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|end| end == "gz"));
         let mut body = Vec::new();
         flate2::read::MultiGzDecoder::new(std::fs::File::open(file.ok_or("big-transaction holds no file")?)?).read_to_end(&mut body)?;
         let started = Instant::now();

@@ -39,26 +39,64 @@ impl Workload {
     pub(super) fn cases(&self) -> Vec<Case> {
         let each = |list: &[String], path: &dyn Fn(&str) -> String| list.iter().map(|value| get(&path(value))).collect::<Vec<_>>();
         let codes = |path: &dyn Fn(&str, usize) -> String| {
-            (2000..2020).flat_map(|year| CODES.iter().map(move |code| (code, year))).map(|(code, year)| get(&path(code, year))).collect::<Vec<_>>()
+            (2000..2020)
+                .flat_map(|year| CODES.iter().map(move |code| (code, year)))
+                .map(|(code, year)| get(&path(code, year)))
+                .collect::<Vec<_>>()
         };
         let search = ">= 1500";
         vec![
             Case { name: "read", aim: "", requests: each(&self.observations, &|id| format!("Observation/{id}")) },
             Case { name: "create", aim: ">= 3500", requests: creates() },
             Case { name: "update", aim: ">= 3500", requests: self.updates() },
-            Case { name: "Observation?patient=", aim: search, requests: each(&self.patients, &|id| format!("Observation?patient={id}&_count=20")) },
-            Case { name: "?code=&date=ge", aim: search, requests: codes(&|code, year| format!("Observation?code=http://loinc.org|{code}&date=ge{year}&_count=20")) },
+            Case {
+                name: "Observation?patient=",
+                aim: search,
+                requests: each(&self.patients, &|id| format!("Observation?patient={id}&_count=20")),
+            },
+            Case {
+                name: "?code=&date=ge",
+                aim: search,
+                requests: codes(&|code, year| format!("Observation?code=http://loinc.org|{code}&date=ge{year}&_count=20")),
+            },
             Case {
                 name: "?patient=&category=&_sort=-date",
                 aim: search,
-                requests: self.patients.iter().zip(CATEGORIES.iter().cycle()).map(|(id, category)| get(&format!("Observation?patient={id}&category={category}&_sort=-date&_count=20"))).collect(),
+                requests: self
+                    .patients
+                    .iter()
+                    .zip(CATEGORIES.iter().cycle())
+                    .map(|(id, category)| get(&format!("Observation?patient={id}&category={category}&_sort=-date&_count=20")))
+                    .collect(),
             },
-            Case { name: "Patient?family=&birthdate=ge", aim: search, requests: each(&self.families, &|name| format!("Patient?family={name}&birthdate=ge1950&_count=20")) },
-            Case { name: "chain Observation?patient.family=", aim: search, requests: each(&self.families, &|name| format!("Observation?patient.family={name}&_count=20")) },
-            Case { name: "_include=Observation:encounter", aim: search, requests: each(&self.patients, &|id| format!("Observation?patient={id}&_include=Observation:encounter&_count=20")) },
-            Case { name: "?code=&value-quantity=gt", aim: search, requests: codes(&|code, year| format!("Observation?code=http://loinc.org|{code}&value-quantity=gt{}&_count=20", year - 1980)) },
+            Case {
+                name: "Patient?family=&birthdate=ge",
+                aim: search,
+                requests: each(&self.families, &|name| format!("Patient?family={name}&birthdate=ge1950&_count=20")),
+            },
+            Case {
+                name: "chain Observation?patient.family=",
+                aim: search,
+                requests: each(&self.families, &|name| format!("Observation?patient.family={name}&_count=20")),
+            },
+            Case {
+                name: "_include=Observation:encounter",
+                aim: search,
+                requests: each(&self.patients, &|id| format!("Observation?patient={id}&_include=Observation:encounter&_count=20")),
+            },
+            Case {
+                name: "?code=&value-quantity=gt",
+                aim: search,
+                requests: codes(&|code, year| {
+                    format!("Observation?code=http://loinc.org|{code}&value-quantity=gt{}&_count=20", year - 1980)
+                }),
+            },
             Case { name: "Observation?_summary=count", aim: ">= 2000", requests: vec![get("Observation?_summary=count")] },
-            Case { name: "Observation?code=X&_summary=count", aim: ">= 2000", requests: CODES.iter().map(|code| get(&format!("Observation?code=http://loinc.org|{code}&_summary=count"))).collect() },
+            Case {
+                name: "Observation?code=X&_summary=count",
+                aim: ">= 2000",
+                requests: CODES.iter().map(|code| get(&format!("Observation?code=http://loinc.org|{code}&_summary=count"))).collect(),
+            },
         ]
     }
 
