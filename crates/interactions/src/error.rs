@@ -1,6 +1,7 @@
 //! Why an interaction was refused or could not be done.
 
 use fhirpool_fhir::{Issue, IssueCode, OperationOutcome};
+use fhirpool_search::parse::QueryError;
 use fhirpool_storage::StorageError;
 
 /// What callers tell apart. Each kind has one status code ([`crate::Status`]).
@@ -124,5 +125,11 @@ impl From<StorageError> for InteractionError {
             StorageError::Damaged(_) => Self::of(ErrorKind::Internal, "what is stored cannot be read"),
         };
         Self { internal, ..refusal }
+    }
+}
+
+impl From<QueryError> for InteractionError {
+    fn from(error: QueryError) -> Self {
+        Self::new(ErrorKind::BadRequest, error.issue)
     }
 }

@@ -1,9 +1,15 @@
 //! History of a resource, a type and a tenant (R4 http.html#history).
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_storage::HistoryScope;
+use fhirpool_fhir::date::Date;
+use fhirpool_fhir::json::Writer;
+use fhirpool_fhir::{ResourceType, Timestamp};
+use fhirpool_storage::{Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, Method};
 
-use crate::{BundleOutcome, Handling, Interactions, Result};
+use crate::access::check_read;
+use crate::page_token::Page;
+use crate::read::json_of;
+use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, Result, entity_tag, parameters};
 
 /// `GET [base]/_history`, `[base]/[type]/_history`, `[base]/[type]/[id]/_history`
 #[derive(Debug, Clone)]
@@ -18,9 +24,147 @@ pub struct HistoryInteraction<'a> {
     pub handling: Handling,
 }
 
+/// What the parameters of a history say.
+#[derive(Debug, Default)]
+struct HistoryQuery {
+    since: Option<Timestamp>,
+    at: Option<(Timestamp, Timestamp)>,
+    count: Option<usize>,
+    page: Option<String>,
+    /// What was understood, the page token aside.
+    parameters: Vec<(String, String)>,
+}
+
 impl Interactions {
     /// A page of history, newest first.
-    pub async fn history(&self, _access: &ReadAccess, _request: HistoryInteraction<'_>) -> Result<BundleOutcome> {
-        Err(crate::InteractionError::of(crate::ErrorKind::NotSupported, "history"))
+    pub async fn history(&self, access: &ReadAccess, request: HistoryInteraction<'_>) -> Result<BundleOutcome> {
+        let address = match &request.scope {
+            HistoryScope::Instance(key) => {
+                check_read(access, key.resource_type)?;
+                format!("{key}/_history")
+            }
+            HistoryScope::Type(resource_type) => {
+                check_read(access, *resource_type)?;
+                format!("{resource_type}/_history")
+            }
+            HistoryScope::Tenant => {
+                ResourceType::all().try_for_each(|resource_type| check_read(access, resource_type))?;
+                "_history".to_owned()
+            }
+        };
+        let mut query = HistoryQuery::parse(request.query, request.handling)?;
+        let mut after = None;
+        if let Some(token) = query.page.take() {
+            if !query.parameters.is_empty() {
+                return Err(InteractionError::bad_request("a page link takes no further parameters"));
+            }
+            let page = self.open_page(access, &address, &token)?;
+            query = HistoryQuery::parse(&page.query, request.handling)?;
+            after = Some(HistoryPosition(page.position));
+        }
+        let wanted = query.count.unwrap_or(self.limits.page_size_default).min(self.limits.page_size_max);
+        let is_instance = matches!(request.scope, HistoryScope::Instance(_));
+        let is_first = after.is_none();
+        let asked = HistoryRequest { scope: request.scope, since: query.since, at: query.at, after, limit: wanted.max(1) };
+        let mut page = self.store.history(access, &asked).await?;
+        if page.entries.is_empty() && is_instance && is_first && !self.has_versions(access, &asked).await? {
+            return Err(InteractionError::of(ErrorKind::NotFound, "there is no such resource and never was"));
+        }
+        if wanted == 0 {
+            page.entries.clear();
+            page.next = None;
+        }
+        Ok(self.history_bundle(access, request.base, &address, &query, page))
     }
+
+    /// Whether the resource has any version at all, whatever the times asked for.
+    async fn has_versions(&self, access: &ReadAccess, asked: &HistoryRequest) -> Result<bool> {
+        let HistoryScope::Instance(key) = &asked.scope else { return Ok(true) };
+        Ok(self.store.read(access, key).await?.is_some())
+    }
+
+    fn history_bundle(&self, access: &ReadAccess, base: &str, address: &str, query: &HistoryQuery, page: HistoryPage) -> BundleOutcome {
+        let own_query = fhirpool_search::parse::encode_query(&query.parameters);
+        let mut writer = Writer::with_capacity(page.entries.len() * 2048 + 512);
+        writer.begin_object().string_member("resourceType", "Bundle").string_member("type", "history");
+        if let Some(total) = page.total {
+            writer.raw_member("total", &total.to_string());
+        }
+        writer.key("link").begin_array();
+        let separator = if own_query.is_empty() { "" } else { "?" };
+        write_link(&mut writer, "self", &format!("{base}/{address}{separator}{own_query}"));
+        if let Some(next) = page.next {
+            let token = self.seal_page(access, address, &Page { query: own_query, total: page.total, position: next.0 });
+            write_link(&mut writer, "next", &format!("{base}/{address}?{}={token}", fhirpool_search::parse::PAGE_PARAMETER));
+        }
+        writer.end_array();
+        if !page.entries.is_empty() {
+            writer.key("entry").begin_array();
+            page.entries.iter().for_each(|entry| write_entry(&mut writer, base, entry));
+            writer.end_array();
+        }
+        writer.end_object();
+        BundleOutcome { json: writer.finish() }
+    }
+}
+
+impl HistoryQuery {
+    fn parse(text: &str, handling: Handling) -> Result<Self> {
+        let mut query = Self::default();
+        for (name, value) in parameters::decode(text)? {
+            match name.as_str() {
+                "_since" => {
+                    let date = Date::parse_search(&value).filter(|date| date.is_instant());
+                    let date =
+                        date.ok_or_else(|| InteractionError::bad_request("_since must be an instant, such as 2026-11-21T08:42:52Z"))?;
+                    // A span that begins within a millisecond begins with it: what was committed then counts.
+                    query.since = Some(date.begin());
+                }
+                "_at" => {
+                    let date = Date::parse_search(&value);
+                    let date = date.ok_or_else(|| InteractionError::bad_request("_at must be a date, such as 2026-11-21"))?;
+                    query.at = Some((date.begin(), date.end()));
+                }
+                "_count" => {
+                    let count = value.parse::<u32>();
+                    query.count =
+                        Some(count.map_err(|_| InteractionError::bad_request("_count must be a whole number, 0 or more"))? as usize);
+                }
+                fhirpool_search::parse::PAGE_PARAMETER => {
+                    query.page = Some(value);
+                    continue;
+                }
+                _ if handling == Handling::Lenient => continue,
+                _ => return Err(parameters::unknown(&name)),
+            }
+            query.parameters.push((name, value));
+        }
+        Ok(query)
+    }
+}
+
+/// Writes one link of a Bundle.
+pub(crate) fn write_link(writer: &mut Writer, relation: &str, url: &str) {
+    writer.begin_object().string_member("relation", relation).string_member("url", url).end_object();
+}
+
+fn write_entry(writer: &mut Writer, base: &str, entry: &HistoryEntry) {
+    let HistoryEntry { key, version } = entry;
+    let is_delete = matches!(version.content, Content::Deleted);
+    writer.begin_object().string_member("fullUrl", &format!("{base}/{key}"));
+    if let Some(json) = json_of(version) {
+        writer.raw_member("resource", &json);
+    }
+    let (method, url, status) = match version.method {
+        Method::Post => ("POST", key.resource_type.to_string(), "201"),
+        Method::Put if version.version.0 == 1 => ("PUT", key.to_string(), "201"),
+        Method::Put => ("PUT", key.to_string(), "200"),
+        Method::Patch => ("PATCH", key.to_string(), "200"),
+        Method::Delete => ("DELETE", key.to_string(), "204"),
+    };
+    let method = if is_delete { "DELETE" } else { method };
+    writer.key("request").begin_object().string_member("method", method).string_member("url", &url).end_object();
+    writer.key("response").begin_object().string_member("status", status);
+    writer.string_member("etag", &entity_tag(version.version)).string_member("lastModified", &version.last_updated.to_string());
+    writer.end_object().end_object();
 }

@@ -9,23 +9,30 @@
 use std::sync::Arc;
 
 use fhirpool_fhir::Definitions;
+use fhirpool_search::Extractors;
 use fhirpool_storage::{ResourceStore, SearchIndex};
 
+mod access;
 mod bundle;
 mod capabilities;
+mod commit;
 mod conditions;
 mod create;
+mod criteria;
 mod delete;
 mod error;
 mod history;
 mod limits;
 mod outcome;
 mod page_token;
+mod parameters;
 mod patch;
+mod prepare;
 mod read;
 mod search;
 mod sources;
 mod status;
+mod subset;
 mod update;
 mod vread;
 
@@ -54,6 +61,8 @@ pub struct Interactions {
     pub index: Arc<dyn SearchIndex>,
     /// R4's definitions.
     pub definitions: Arc<Definitions>,
+    /// What makes index entries of resources.
+    pub extractors: Arc<Extractors>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Ids of new resources.

@@ -33,6 +33,8 @@ pub struct Limits {
     pub blocking_bytes_min: usize,
     /// Threads that prepare one bundle.
     pub prepare_threads: usize,
+    /// How much a query may ask.
+    pub query: fhirpool_search::parse::Limits,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             patched_bytes_max: 64 << 20,
             blocking_bytes_min: 128 << 10,
             prepare_threads: 4,
+            query: fhirpool_search::parse::Limits::default(),
         }
     }
 }

@@ -11,7 +11,51 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fhirpool_authz::ReadAccess;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use crate::Randomness;
+use crate::{InteractionError, Interactions, Randomness, Result};
+
+/// Where a result continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// The query of the first page.
+    pub query: String,
+    /// The total that the first page gave.
+    pub total: Option<u64>,
+    /// The place in the order, in bytes of whoever made them.
+    pub position: Vec<u8>,
+}
+
+impl Interactions {
+    /// A token for the page that comes next at this address.
+    pub(crate) fn seal_page(&self, access: &ReadAccess, address: &str, page: &Page) -> String {
+        let expires = self.clock.now().0.saturating_add(self.limits.page_token_ttl_ms);
+        let mut content = expires.to_be_bytes().to_vec();
+        content.extend_from_slice(&page.total.unwrap_or(u64::MAX).to_be_bytes());
+        content.extend_from_slice(&(page.query.len() as u32).to_be_bytes());
+        content.extend_from_slice(page.query.as_bytes());
+        content.extend_from_slice(&page.position);
+        self.page_tokens.seal(access, address, &content)
+    }
+
+    /// What a token says that was made for this access and address, and has not expired.
+    pub(crate) fn open_page(&self, access: &ReadAccess, address: &str, token: &str) -> Result<Page> {
+        let page = self.page_tokens.open(access, address, token).and_then(|content| read_page(&content));
+        match page {
+            Some((expires, page)) if self.clock.now().0 <= expires => Ok(page),
+            Some(_) => Err(InteractionError::bad_request("the page link has expired; search again")),
+            None => Err(InteractionError::bad_request("the page link is not one of this server, client and address")),
+        }
+    }
+}
+
+fn read_page(content: &[u8]) -> Option<(i64, Page)> {
+    let (expires, content) = content.split_first_chunk()?;
+    let (total, content) = content.split_first_chunk()?;
+    let (length, content) = content.split_first_chunk()?;
+    let (query, position) = content.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let total = Some(u64::from_be_bytes(*total)).filter(|total| *total != u64::MAX);
+    let page = Page { query: String::from_utf8(query.to_vec()).ok()?, total, position: position.to_vec() };
+    Some((i64::from_be_bytes(*expires), page))
+}
 
 /// Seals and opens page tokens.
 #[derive(Clone)]

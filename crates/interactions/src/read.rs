@@ -2,8 +2,12 @@
 
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{ResourceKey, Timestamp};
+use fhirpool_storage::{Content, StoredVersion};
 
-use crate::{Interactions, ReadOutcome, Result};
+use crate::access::check_read;
+use crate::conditions::is_not_modified;
+use crate::subset::Subset;
+use crate::{ErrorKind, InteractionError, Interactions, ReadOutcome, Representation, Result, parameters};
 
 /// `GET [base]/[type]/[id]`
 #[derive(Debug, Clone)]
@@ -19,8 +23,59 @@ pub struct ReadRequest<'a> {
 }
 
 impl Interactions {
-    /// The newest version of a resource. One that was deleted is [`crate::ErrorKind::Gone`].
-    pub async fn read(&self, _access: &ReadAccess, _request: ReadRequest<'_>) -> Result<ReadOutcome> {
-        Err(crate::InteractionError::of(crate::ErrorKind::NotSupported, "read"))
+    /// The newest version of a resource. One that was deleted is [`ErrorKind::Gone`].
+    pub async fn read(&self, access: &ReadAccess, request: ReadRequest<'_>) -> Result<ReadOutcome> {
+        check_read(access, request.key.resource_type)?;
+        let found = self.store.read(access, &request.key).await?;
+        self.answer_read(found, request)
     }
+
+    /// What a read answers of the version found.
+    pub(crate) fn answer_read(&self, found: Option<StoredVersion>, request: ReadRequest<'_>) -> Result<ReadOutcome> {
+        let key = request.key;
+        let Some(found) = found else {
+            return Err(InteractionError::of(ErrorKind::NotFound, format!("there is no such {}", key.resource_type)));
+        };
+        let subset = subset_of(request.query)?;
+        let StoredVersion { version, last_updated, .. } = found;
+        let Some(json) = json_of(&found) else {
+            return Err(InteractionError::of(ErrorKind::Gone, format!("the {} was deleted in version {version}", key.resource_type)));
+        };
+        if is_not_modified(request.if_none_match, request.if_modified_since, version, last_updated)? {
+            return Ok(ReadOutcome::NotModified { version, last_updated });
+        }
+        let json = match subset {
+            Subset::Whole => json,
+            subset => subset.apply(&self.definitions, key.resource_type, &self.parse(json.into_bytes())?),
+        };
+        Ok(ReadOutcome::Found(Representation { key, version, last_updated, json }))
+    }
+}
+
+/// A version's JSON as clients see it; `None` for a delete.
+pub(crate) fn json_of(version: &StoredVersion) -> Option<String> {
+    match &version.content {
+        Content::Resource(body) => {
+            let mut json = String::with_capacity(body.text.len() + 96);
+            body.write(version.version, version.last_updated, &mut json);
+            Some(json)
+        }
+        Content::Deleted => None,
+    }
+}
+
+/// `_summary` and `_elements` of a read's address.
+fn subset_of(query: &str) -> Result<Subset> {
+    if query.is_empty() {
+        return Ok(Subset::Whole);
+    }
+    let mut subset = Subset::Whole;
+    for (name, value) in parameters::decode(query)? {
+        subset = match name.as_str() {
+            "_summary" => Subset::of_summary_code(&value)?,
+            "_elements" => Subset::of_elements(value.split(',').map(str::to_owned).collect()),
+            _ => return Err(parameters::unknown(&name)),
+        };
+    }
+    Ok(subset)
 }

@@ -1,9 +1,22 @@
 //! Search (R4 http.html#search, search.html).
 
+use std::sync::Arc;
+
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{ResourceKey, ResourceType};
+use fhirpool_search::parse::{self, Options, PAGE_PARAMETER, Scope, decode_query, encode_query};
+use fhirpool_search::{Clause, Position, Query, Total, TypeSearch};
+use fhirpool_storage::{SearchPage, SearchRequest, TotalMode, View};
 
-use crate::{BundleOutcome, Handling, Interactions, Result};
+use crate::access::check_read;
+use crate::page_token::Page;
+use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, Result};
+
+mod answer;
+mod include;
+mod position;
+
+use answer::{Answer, Links};
 
 /// What is searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +47,158 @@ pub struct SearchInteraction<'a> {
     pub handling: Handling,
 }
 
+/// A search that was understood and is allowed.
+#[derive(Debug)]
+pub(crate) struct PreparedSearch {
+    /// The address below the base, without its query.
+    address: String,
+    query: Query,
+    /// The page asked for; `None`: the first.
+    page: Option<(String, Page, Position)>,
+}
+
 impl Interactions {
     /// A page of matches with what they include.
-    pub async fn search(&self, _access: &ReadAccess, _request: SearchInteraction<'_>) -> Result<BundleOutcome> {
-        Err(crate::InteractionError::of(crate::ErrorKind::NotSupported, "search"))
+    pub async fn search(&self, access: &ReadAccess, request: SearchInteraction<'_>) -> Result<BundleOutcome> {
+        let base = request.base;
+        let search = self.prepare_search(access, request)?;
+        self.run_search(access, base, &search, None).await
     }
+
+    /// Reads a search and checks that it is allowed.
+    pub(crate) fn prepare_search(&self, access: &ReadAccess, request: SearchInteraction<'_>) -> Result<PreparedSearch> {
+        let SearchInteraction { base, scope, query, handling } = request;
+        let (address, scope) = match scope {
+            SearchScope::Type(resource_type) => (resource_type.to_string(), Scope::Type(resource_type)),
+            SearchScope::Tenant => (String::new(), Scope::System),
+            SearchScope::Compartment { owner, resource_type } => {
+                let types = resource_type.map_or("*", ResourceType::name);
+                (format!("{owner}/{types}"), Scope::Compartment { owner, resource_type })
+            }
+        };
+        let options = Options {
+            base,
+            handling: match handling {
+                Handling::Strict => parse::Handling::Strict,
+                Handling::Lenient => parse::Handling::Lenient,
+            },
+            limits: self.limits.query.clone(),
+            now: self.clock.now(),
+        };
+        let read = |text: &str| -> Result<Query> { Ok(parse::parse(&self.definitions, &scope, &decode_query(text)?, &options)?) };
+        let mut query = read(query.trim_start_matches('?'))?;
+        let mut page = None;
+        if let Some(token) = query.page.take() {
+            if !query.self_parameters.is_empty() {
+                return Err(InteractionError::bad_request("a page link takes no further parameters"));
+            }
+            let sealed = self.open_page(access, &address, &token)?;
+            query = read(&sealed.query)?;
+            let position = position::read(&sealed.position);
+            let position = position.ok_or_else(|| InteractionError::bad_request("the page link is damaged"))?;
+            page = Some((token, sealed, position));
+        }
+        authorize(access, &scope, &mut query)?;
+        Ok(PreparedSearch { address, query, page })
+    }
+
+    /// Runs a search, in a certain view where one is given.
+    pub(crate) async fn run_search(
+        &self,
+        access: &ReadAccess,
+        base: &str,
+        search: &PreparedSearch,
+        view: Option<View>,
+    ) -> Result<BundleOutcome> {
+        let query = &search.query;
+        let page_size = query.count.map_or(self.limits.page_size_default, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        let (limit, total) = match query.total {
+            _ if query.only_counts() => (0, TotalMode::Accurate),
+            _ if search.page.is_some() => (page_size, TotalMode::None),
+            Total::None => (page_size, TotalMode::None),
+            Total::Accurate => (page_size, TotalMode::Accurate),
+            Total::Unspecified | Total::Estimate => (page_size, TotalMode::UpTo(self.limits.total_exact_max)),
+        };
+        let request = SearchRequest {
+            parts: query.parts.clone(),
+            after: search.page.as_ref().map(|(_, _, position)| position.clone()),
+            limit: limit.min(self.limits.page_size_max),
+            total,
+            view,
+        };
+        let found = if query.parts.is_empty() { None } else { Some(self.index.search(access, &request).await?) };
+        let total = match (&search.page, &found) {
+            (Some((_, page, _)), _) => page.total,
+            (None, Some(found)) => found.total,
+            (None, None) => (query.total != Total::None).then_some(0),
+        };
+        let mut answer = Answer::default();
+        if let Some(found) = &found {
+            answer.matches = self.read_hits(access, found).await?;
+            if !query.includes.is_empty() || !query.revincludes.is_empty() {
+                answer.included = self.included(access, base, &found.view, query, &answer.matches).await?;
+            }
+        }
+        let next = found.filter(|found| found.more).and_then(|found| found.hits.into_iter().next_back());
+        let links = self.links(access, base, search, total, next.map(|hit| hit.position));
+        self.answer(base, query, total, links, answer).await
+    }
+
+    async fn read_hits(&self, access: &ReadAccess, page: &SearchPage) -> Result<Vec<answer::Entry>> {
+        let keys: Vec<ResourceKey> = page.hits.iter().map(|hit| hit.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let versions = self.store.read_many(access, &page.view, &keys).await?;
+        Ok(keys.into_iter().zip(versions).filter_map(|(key, version)| answer::Entry::new(key, version?)).collect())
+    }
+
+    fn links(&self, access: &ReadAccess, base: &str, search: &PreparedSearch, total: Option<u64>, next: Option<Position>) -> Links {
+        let PreparedSearch { address, query, page } = search;
+        let at = if address.is_empty() { base.to_owned() } else { format!("{base}/{address}") };
+        let own_query = encode_query(&query.self_parameters);
+        let first = if own_query.is_empty() { at.clone() } else { format!("{at}?{own_query}") };
+        let next = next.map(|position| {
+            let token = self.seal_page(access, address, &Page { query: own_query, total, position: position::write(&position) });
+            format!("{at}?{PAGE_PARAMETER}={token}")
+        });
+        match page {
+            None => Links { this: first, first: None, next },
+            Some((token, ..)) => Links { this: format!("{at}?{PAGE_PARAMETER}={token}"), first: Some(first), next },
+        }
+    }
+}
+
+/// Checks every type that a search looks at. A search over all types is narrowed to those that may be seen; one that names a
+/// type that may not is refused.
+fn authorize(access: &ReadAccess, scope: &Scope, query: &mut Query) -> Result<()> {
+    crate::access::check_unlimited(access)?;
+    let names_types = matches!(scope, Scope::Type(_) | Scope::Compartment { resource_type: Some(_), .. })
+        || query.self_parameters.iter().any(|(name, _)| name == "_type");
+    if let Scope::Compartment { owner, .. } = scope {
+        check_read(access, owner.resource_type)?;
+    }
+    if names_types {
+        query.parts.iter().try_for_each(|part| check_read(access, part.resource_type))?;
+    } else if query.parts.iter().any(|part| !access.allows(part.resource_type)) {
+        query.parts = query.parts.iter().filter(|part| access.allows(part.resource_type)).cloned().collect::<Vec<_>>().into();
+    }
+    let mut related = Vec::new();
+    query.parts.iter().flat_map(|part| &part.filter).for_each(|clause| clause.related_types(&mut related));
+    related.sort_unstable();
+    related.dedup();
+    if related.iter().any(|resource_type| !access.allows(*resource_type)) {
+        return Err(InteractionError::of(ErrorKind::Forbidden, "the search leads through types that the access does not allow"));
+    }
+    Ok(())
+}
+
+/// A search of one type by one clause, in no certain order.
+fn plain_search(resource_type: ResourceType, clause: Clause) -> TypeSearch {
+    TypeSearch { resource_type, filter: vec![clause], sort: Vec::new() }
+}
+
+/// A request for at most so many hits of these searches in a view.
+fn plain_request(parts: Vec<TypeSearch>, limit: usize, view: &View) -> SearchRequest {
+    SearchRequest { parts: Arc::from(parts), after: None, limit, total: TotalMode::None, view: Some(view.clone()) }
 }

@@ -1,9 +1,16 @@
 //! Update, update as create and conditional update (R4 http.html#update, #upsert, #cond-update).
 
-use fhirpool_authz::WriteAccess;
-use fhirpool_fhir::{ResourceId, ResourceType};
+use std::sync::Arc;
 
-use crate::{Interactions, Result, Returning, WriteOutcome};
+use fhirpool_authz::{Interaction, WriteAccess};
+use fhirpool_fhir::json::Document;
+use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType};
+use fhirpool_storage::{Assumption, Change, ChangeContent, Content, Method, Precondition};
+
+use crate::access::check_write;
+use crate::commit::{Attempt, multiple_matches, overtaken, precondition_failed};
+use crate::prepare::id_of;
+use crate::{ErrorKind, InteractionError, Interactions, Result, Returning, WriteOutcome};
 
 /// Which resource a write is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +40,108 @@ pub struct UpdateRequest<'a> {
     pub returning: Returning,
 }
 
+/// Where an update goes, and on what that rests.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub key: ResourceKey,
+    pub method: Method,
+    /// What must hold besides the client's own conditions.
+    pub precondition: Precondition,
+    pub assumptions: Vec<Assumption>,
+}
+
 impl Interactions {
     /// Replaces a resource, or makes it under the client's id.
-    pub async fn update(&self, _access: &WriteAccess, _request: UpdateRequest<'_>) -> Result<WriteOutcome> {
-        Err(crate::InteractionError::of(crate::ErrorKind::NotSupported, "update"))
+    pub async fn update(&self, access: &WriteAccess, request: UpdateRequest<'_>) -> Result<WriteOutcome> {
+        let UpdateRequest { base, resource_type, target, body, if_match, if_none_match, returning } = request;
+        check_write(access, Interaction::Update, resource_type)?;
+        let document = self.parse_resource(body, resource_type).await?;
+        for _ in 0..self.limits.stale_rounds_max {
+            let Destination { key, method, mut precondition, assumptions } =
+                self.destination(access, base, resource_type, &target, &document).await?;
+            if if_match.is_some() || if_none_match.is_some() {
+                precondition = self.precondition(access, &key, if_match, if_none_match).await?;
+            }
+            let prepared = self.prepare_document(base, &document, &key).await?;
+            let shown = (returning == Returning::Representation).then(|| prepared.body.clone());
+            let content = ChangeContent::Put { body: prepared.body, entries: prepared.entries };
+            let change = Change { key: key.clone(), method, precondition, content };
+            match self.commit_one(access, change, assumptions).await? {
+                Attempt::Done(outcome, last_updated) => return Ok(self.written(key, outcome, last_updated, shown, prepared.issues)),
+                Attempt::Failed { current } if matches!(precondition, Precondition::Version(_)) => {
+                    return Err(precondition_failed(&key, current));
+                }
+                // Another write came between looking and committing: look again.
+                Attempt::Failed { .. } | Attempt::Stale => {}
+            }
+        }
+        Err(overtaken())
     }
+
+    async fn destination(
+        &self,
+        access: &WriteAccess,
+        base: &str,
+        resource_type: ResourceType,
+        target: &Target<'_>,
+        document: &Arc<Document>,
+    ) -> Result<Destination> {
+        let body_id = id_of(document.root(), resource_type)?;
+        let criteria = match target {
+            Target::Id(id) => {
+                check_same_id(resource_type, id, body_id.as_ref())?;
+                let key = ResourceKey::new(resource_type, id.clone());
+                return Ok(Destination { key, method: Method::Put, precondition: Precondition::None, assumptions: Vec::new() });
+            }
+            Target::Criteria(text) => self.criteria(base, resource_type, text)?,
+        };
+        let view = self.store.view(access.as_read()).await?;
+        let assumption = self.find(access.as_read(), &view, &criteria).await?;
+        self.conditional_destination(access, resource_type, assumption, body_id).await
+    }
+
+    /// Where a conditional update goes, by R4 http.html#cond-update.
+    pub(crate) async fn conditional_destination(
+        &self,
+        access: &WriteAccess,
+        resource_type: ResourceType,
+        assumption: Assumption,
+        body_id: Option<ResourceId>,
+    ) -> Result<Destination> {
+        let mut method = Method::Put;
+        let (id, precondition) = match (assumption.found.as_slice(), body_id) {
+            ([], None) => {
+                check_write(access, Interaction::Create, resource_type)?;
+                method = Method::Post;
+                (self.ids.next_id(), Precondition::NeverExisted)
+            }
+            ([], Some(id)) => {
+                let key = ResourceKey::new(resource_type, id);
+                let current = self.store.read(access.as_read(), &key).await?;
+                if current.as_ref().is_some_and(|current| matches!(current.content, Content::Resource(_))) {
+                    let text = "nothing matches the criteria, but the id in the body is that of another resource";
+                    return Err(InteractionError::new(ErrorKind::Conflict, Issue::error(IssueCode::Conflict, text)));
+                }
+                (key.id, Precondition::Unchanged(current.map(|current| current.version)))
+            }
+            ([found], body_id) => {
+                if body_id.is_some_and(|id| id != *found) {
+                    return Err(InteractionError::bad_request("the id in the body is not that of the resource that the criteria match"));
+                }
+                (found.clone(), Precondition::None)
+            }
+            _ => return Err(multiple_matches()),
+        };
+        Ok(Destination { key: ResourceKey::new(resource_type, id), method, precondition, assumptions: vec![assumption] })
+    }
+}
+
+/// The body of an update must carry the id of its address (R4 http.html#update).
+pub(crate) fn check_same_id(resource_type: ResourceType, address: &ResourceId, body: Option<&ResourceId>) -> Result<()> {
+    let issue = match body {
+        Some(id) if id == address => return Ok(()),
+        Some(_) => Issue::error(IssueCode::Invalid, "the id in the body is not the one in the address"),
+        None => Issue::error(IssueCode::Required, "the body of an update must carry the id of its address"),
+    };
+    Err(InteractionError::new(ErrorKind::BadRequest, issue.at(format!("{resource_type}.id"))))
 }

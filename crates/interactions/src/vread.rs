@@ -1,9 +1,10 @@
 //! Version read (R4 http.html#vread).
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_fhir::{ResourceKey, Timestamp};
+use fhirpool_fhir::{ResourceKey, Timestamp, VersionId};
 
-use crate::{Interactions, ReadOutcome, Result};
+use crate::access::check_read;
+use crate::{Interactions, ReadOutcome, ReadRequest, Result};
 
 /// `GET [base]/[type]/[id]/_history/[vid]`
 #[derive(Debug, Clone)]
@@ -22,7 +23,14 @@ pub struct VersionReadRequest<'a> {
 
 impl Interactions {
     /// A certain version. One that is a delete is [`crate::ErrorKind::Gone`].
-    pub async fn vread(&self, _access: &ReadAccess, _request: VersionReadRequest<'_>) -> Result<ReadOutcome> {
-        Err(crate::InteractionError::of(crate::ErrorKind::NotSupported, "vread"))
+    pub async fn vread(&self, access: &ReadAccess, request: VersionReadRequest<'_>) -> Result<ReadOutcome> {
+        let VersionReadRequest { key, version, query, if_none_match, if_modified_since } = request;
+        check_read(access, key.resource_type)?;
+        // What is no version id of ours names no version.
+        let found = match VersionId::parse(version) {
+            Some(version) => self.store.read_version(access, &key, version).await?,
+            None => None,
+        };
+        self.answer_read(found, ReadRequest { key, query, if_none_match, if_modified_since })
     }
 }
