@@ -1,0 +1,95 @@
+//! How much one search may cost.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use fhirpool_storage::{Result, StorageError};
+
+/// What searches may take in memory and time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchSettings {
+    /// Kept lists and columns of all tenants, in bytes.
+    pub cache_bytes: u64,
+    /// Ids that one search may hold in one list.
+    pub list_length_max: usize,
+    /// Stored entries that one search may look at.
+    pub scanned_max: u64,
+    /// How long one search may take.
+    pub time_max: Duration,
+    /// A parameter's values are kept as a column only up to so many resources of its type.
+    pub column_length_max: u64,
+    /// Postings that are scanned to find out whether a list is short.
+    pub probe_length: u64,
+    /// Shorter lists are not kept: they are as quickly scanned.
+    pub kept_length_min: usize,
+    /// Fewer results are sorted as they are, without walking the postings of the sort parameter.
+    pub walk_length_min: u64,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 128 << 20,
+            list_length_max: 2_000_000,
+            scanned_max: 20_000_000,
+            time_max: Duration::from_secs(20),
+            column_length_max: 1_000_000,
+            probe_length: 4_096,
+            kept_length_min: 32,
+            walk_length_min: 1_000,
+        }
+    }
+}
+
+/// What is left to one search. A unit is one posting scanned.
+pub(crate) struct Budget {
+    left: Cell<u64>,
+    until_look: Cell<u64>,
+    deadline: Instant,
+    list_length_max: usize,
+}
+
+/// What reading the entries of one resource costs, in postings scanned.
+pub(crate) const ENTRIES_COST: u64 = 5;
+
+/// What starting a scan costs, in postings scanned.
+pub(crate) const SEEK_COST: u64 = 8;
+
+/// Units between two looks at the clock.
+const LOOK_INTERVAL: u64 = 4_096;
+
+impl Budget {
+    /// A whole one, from now.
+    pub(crate) fn new(settings: &SearchSettings) -> Self {
+        Self {
+            left: Cell::new(settings.scanned_max),
+            until_look: Cell::new(LOOK_INTERVAL),
+            deadline: Instant::now() + settings.time_max,
+            list_length_max: settings.list_length_max,
+        }
+    }
+
+    /// Takes units.
+    pub(crate) fn spend(&self, units: u64) -> Result<()> {
+        let left = self.left.get().checked_sub(units).ok_or(StorageError::TooCostly("the search looks at too many index entries"))?;
+        self.left.set(left);
+        match self.until_look.get().checked_sub(units) {
+            Some(until_look) => self.until_look.set(until_look),
+            None => {
+                self.until_look.set(LOOK_INTERVAL);
+                if Instant::now() > self.deadline {
+                    return Err(StorageError::TooCostly("the search takes too long"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a list that is too long.
+    pub(crate) fn check_length(&self, length: usize) -> Result<()> {
+        if length > self.list_length_max {
+            return Err(StorageError::TooCostly("the search has too many intermediate results"));
+        }
+        Ok(())
+    }
+}
