@@ -1,35 +1,35 @@
 //! From a resource to its index entries.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::json::Value;
-use fhirpool_fhir::{Definitions, ResourceKey, ResourceType, Timestamp, VersionId};
+use fhirpool_fhir::{Definitions, ResourceType, Timestamp};
 
 use crate::IndexEntry;
+use crate::value::date;
+use rules::TypeRules;
+use walk::Walk;
 
-/// What a reference leads to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ReferenceTarget {
-    /// A resource of this server, perhaps a certain version of it.
-    Local {
-        /// The resource.
-        key: ResourceKey,
-        /// The version, where the reference names one.
-        version: Option<VersionId>,
-    },
-    /// A canonical resource, by its `url` and perhaps its `version`.
-    Canonical {
-        /// Its URL.
-        url: String,
-        /// Its business version.
-        version: Option<String>,
-    },
-}
+mod convert;
+mod implied;
+mod path;
+mod references;
+mod rules;
+mod sampled;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use implied::implies_system;
+pub use references::ReferenceTarget;
+pub(crate) use rules::component_parameters;
 
 /// Extracts the values of all search parameters, by rules compiled from the definitions when a type is first seen.
 pub struct Extractors {
     definitions: Arc<Definitions>,
+    last_updated: ParameterNumber,
+    rules: Box<[OnceLock<TypeRules>]>,
 }
 
 impl std::fmt::Debug for Extractors {
@@ -41,7 +41,10 @@ impl std::fmt::Debug for Extractors {
 impl Extractors {
     /// Extractors by these definitions.
     pub fn new(definitions: Arc<Definitions>) -> Self {
-        Self { definitions }
+        let any_type = ResourceType::all().next().expect("R4 has resource types");
+        let last_updated = definitions.search_parameter(any_type, "_lastUpdated").expect("R4 defines _lastUpdated for every type").number;
+        let rules = (0..ResourceType::COUNT).map(|_| OnceLock::new()).collect();
+        Self { definitions, last_updated, rules }
     }
 
     /// The definitions they go by.
@@ -51,9 +54,15 @@ impl Extractors {
 
     /// The entries of a resource, ascending and each once, for all parameters of its type but `_id` and `_lastUpdated`.
     /// `base` is the tenant's base URL: absolute references below it are local.
+    ///
+    /// A resource gives at most [`Extractors::ENTRIES_MAX`] entries, and an item at most [`Extractors::COMBINATIONS_MAX`]
+    /// combinations to a composite; what is beyond cannot be found.
     pub fn entries(&self, resource_type: ResourceType, resource: Value<'_>, base: &str) -> Vec<IndexEntry> {
-        let _ = (resource_type, resource, base);
-        Vec::new()
+        let mut entries = Vec::with_capacity(48);
+        Walk::new(&self.definitions, self.rules(resource_type), resource, base).entries(&mut entries);
+        entries.sort_unstable();
+        entries.dedup();
+        entries
     }
 
     /// What the references (or canonicals) of a parameter lead to, in the order of the resource; those of other servers and
@@ -65,21 +74,25 @@ impl Extractors {
         resource: Value<'_>,
         base: &str,
     ) -> Vec<ReferenceTarget> {
-        let _ = (parameter, resource_type, resource, base);
-        Vec::new()
+        let rules = self.rules(resource_type);
+        let Some(place) = rules.parameters.iter().position(|each| each.number == parameter) else { return Vec::new() };
+        Walk::new(&self.definitions, rules, resource, base).references(place)
     }
 
     /// The entry of `_lastUpdated`, which the store adds when it commits.
     pub fn last_updated_entry(&self, last_updated: Timestamp) -> IndexEntry {
-        last_updated_entry(&self.definitions, last_updated)
+        let mut value = Vec::new();
+        date::write(last_updated.into(), &mut |bytes| value = bytes);
+        IndexEntry { parameter: self.last_updated, value }
     }
-}
 
-/// The entry of `_lastUpdated`.
-fn last_updated_entry(definitions: &Definitions, last_updated: Timestamp) -> IndexEntry {
-    let parameter = definitions.search_parameter_by_url("http://hl7.org/fhir/SearchParameter/Resource-lastUpdated");
-    let parameter = parameter.map_or(ParameterNumber(0), |parameter| parameter.number);
-    let mut value = Vec::new();
-    crate::value::date::write(last_updated.into(), &mut |bytes| value = bytes);
-    IndexEntry { parameter, value }
+    /// No resource gives more entries.
+    pub const ENTRIES_MAX: usize = 200_000;
+
+    /// No item of a composite gives more combinations.
+    pub const COMBINATIONS_MAX: usize = 4096;
+
+    fn rules(&self, resource_type: ResourceType) -> &TypeRules {
+        self.rules[usize::from(resource_type.number())].get_or_init(|| TypeRules::compile(&self.definitions, resource_type))
+    }
 }
