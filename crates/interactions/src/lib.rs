@@ -22,6 +22,7 @@ mod criteria;
 mod delete;
 mod error;
 mod history;
+mod json_patch;
 mod limits;
 mod outcome;
 mod page_token;
