@@ -6,6 +6,8 @@ use fhirpool_fhir::json::{Document, Limits};
 
 use super::*;
 
+mod examples;
+mod hostile;
 mod structure;
 mod synthea;
 mod types;

@@ -1,13 +1,12 @@
 //! The package with HL7's definitions: fetched once by npm into a cache folder.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::Failure;
+use crate::{Failure, cache};
 
 const NAME: &str = "hl7.fhir.r4.examples";
 const VERSION: &str = "4.0.1";
@@ -18,9 +17,9 @@ pub struct Package {
 }
 
 impl Package {
-    /// Finds the package in the cache (`$FHIRPOOL_CACHE`, else `~/.cache/fhirpool`) or has npm fetch it there.
+    /// Finds the package in the cache folder or has npm fetch it there.
     pub fn obtain() -> Result<Self, Failure> {
-        let folder = cache()?.join(format!("{NAME}-{VERSION}"));
+        let folder = cache::folder()?.join(format!("{NAME}-{VERSION}"));
         let package = Self { folder: folder.join("package") };
         if !package.folder.join("package.json").exists() {
             fetch(&folder)?;
@@ -56,22 +55,9 @@ impl Package {
     }
 }
 
-fn cache() -> Result<PathBuf, Failure> {
-    if let Some(folder) = env::var_os("FHIRPOOL_CACHE") {
-        return Ok(folder.into());
-    }
-    let home = env::var_os("HOME").ok_or("neither FHIRPOOL_CACHE nor HOME is set")?;
-    Ok(Path::new(&home).join(".cache/fhirpool"))
-}
-
 /// npm checks the archive's integrity.
 fn fetch(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder)?;
-    call(Command::new("npm").args(["pack", "--silent", &format!("{NAME}@{VERSION}")]).current_dir(folder))?;
-    call(Command::new("tar").args(["-xzf", &format!("{NAME}-{VERSION}.tgz")]).current_dir(folder))
-}
-
-fn call(command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+    cache::run(Command::new("npm").args(["pack", "--silent", &format!("{NAME}@{VERSION}")]).current_dir(folder))?;
+    cache::run(Command::new("tar").args(["-xzf", &format!("{NAME}-{VERSION}.tgz")]).current_dir(folder))
 }
