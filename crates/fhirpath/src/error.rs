@@ -51,4 +51,7 @@ pub enum EvaluationError {
     /// More items than [`crate::Limits::items_max`].
     #[error("evaluation yields more than {0} items")]
     Items(usize),
+    /// A text longer than [`crate::Limits::string_bytes_max`].
+    #[error("evaluation yields a text of more than {0} bytes")]
+    Text(usize),
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use fhirpool_fhir::Definitions;
-use fhirpool_fhir::definitions::{TypeId, TypeKind};
+use fhirpool_fhir::definitions::{Primitive, TypeId};
 use fhirpool_fhir::json::{Kind, Value};
 
 use crate::{CalendarUnit, Decimal, Moment, Quantity, Unit};
@@ -63,7 +63,7 @@ impl<'a> Node<'a> {
     /// What kind of type it is, by the definitions or else by its JSON.
     pub(crate) fn is_primitive(&self, definitions: &Definitions) -> bool {
         match (self.type_id, self.value) {
-            (Some(id), _) => definitions.type_definition(id).kind == TypeKind::Primitive,
+            (Some(id), _) => definitions.type_definition(id).primitive.is_some(),
             (None, Some(value)) => !value.is_object(),
             (None, None) => true,
         }
@@ -73,20 +73,20 @@ impl<'a> Node<'a> {
     /// types and where the text breaks the type's grammar.
     pub(crate) fn system_value(&self, definitions: &Definitions) -> Option<Item<'a>> {
         let value = self.value?;
-        let name = self.type_id.map_or("", |id| definitions.type_definition(id).name.as_str());
+        let primitive = self.type_id.and_then(|id| definitions.type_definition(id).primitive);
         match value.kind() {
             Kind::Bool => Some(Item::Boolean(value.raw() == "true")),
-            Kind::Number if name == "decimal" => Decimal::parse(value.raw()).map(Item::Decimal),
+            Kind::Number if primitive == Some(Primitive::Decimal) => Decimal::parse(value.raw()).map(Item::Decimal),
             Kind::Number => match value.raw().parse() {
                 Ok(integer) => Some(Item::Integer(integer)),
                 Err(_) => Decimal::parse(value.raw()).map(Item::Decimal),
             },
             Kind::String => {
                 let text = value.as_str()?;
-                match name {
-                    "date" => Moment::parse_date(&text).map(Item::Date),
-                    "dateTime" | "instant" => Moment::parse_date_time(&text).map(Item::DateTime),
-                    "time" => Moment::parse_time(&text).map(Item::Time),
+                match primitive {
+                    Some(Primitive::Date) => Moment::parse_date(&text).map(Item::Date),
+                    Some(Primitive::DateTime | Primitive::Instant) => Moment::parse_date_time(&text).map(Item::DateTime),
+                    Some(Primitive::Time) => Moment::parse_time(&text).map(Item::Time),
                     _ => Some(Item::String(text)),
                 }
             }

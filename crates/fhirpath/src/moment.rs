@@ -308,6 +308,11 @@ impl Moment {
         }
     }
 
+    /// The moment cut to another's precision.
+    pub(crate) fn at_precision_of(self, other: Self) -> Self {
+        Self { fraction_digits: other.fraction_digits, ..self.at_precision(other.precision) }
+    }
+
     /// Appends the date as far as stated: `2015-02-04`.
     pub fn write_date(self, out: &mut String) {
         use std::fmt::Write;

@@ -121,32 +121,90 @@ impl Quantity {
         }
     }
 
-    /// Both values in one unit; `None` where the units cannot be compared. Years and months of the calendar compare with
-    /// each other only, unless `loosely` (as equivalence does).
+    /// The unit as written.
+    pub(crate) fn unit_name(&self) -> &str {
+        match &self.unit {
+            Unit::Calendar(unit) => unit.name(),
+            Unit::Ucum(code) => code,
+        }
+    }
+
+    /// Both values in one unit, the larger of the two where `loosely` (as equivalence compares); `None` where the units
+    /// cannot be compared. Years and months of the calendar compare with UCUM's only `loosely`.
     pub(crate) fn common(&self, other: &Self, loosely: bool) -> Option<(Decimal, Decimal)> {
-        if self.unit == other.unit || self.code() == other.code() && loosely {
+        if self.unit == other.unit {
             return Some((self.value, other.value));
         }
-        let varies = |quantity: &Self| matches!(quantity.unit, Unit::Calendar(unit) if unit.varies());
-        match (varies(self), varies(other)) {
-            (true, true) => {
-                let months = |quantity: &Self| {
-                    let factor = if quantity.unit == Unit::Calendar(CalendarUnit::Year) { 12 } else { 1 };
-                    quantity.value.checked_mul(Decimal::from(factor))
-                };
-                return Some((months(self)?, months(other)?));
-            }
-            (false, false) => {}
+        let months = |quantity: &Self| match quantity.unit {
+            Unit::Calendar(CalendarUnit::Year) => quantity.value.checked_mul(Decimal::from(12)),
+            Unit::Calendar(CalendarUnit::Month) => Some(quantity.value),
+            _ => None,
+        };
+        match (months(self), months(other)) {
+            (Some(left), Some(right)) => return Some((left, right)),
+            (None, None) => {}
             _ if loosely => {}
             _ => return None,
         }
         if self.code() == other.code() {
             return Some((self.value, other.value));
         }
-        let (left, right) = (ucum::parse(self.code())?, ucum::parse(other.code())?);
-        (left.dimensions == right.dimensions).then_some(())?;
-        Some((left.to_base(self.value)?, right.to_base(other.value)?))
+        let (left, right) = self.meanings(other)?;
+        if !loosely {
+            return Some((left.to_base(self.value)?, right.to_base(other.value)?));
+        }
+        if left.to_base(Decimal::ONE)? >= right.to_base(Decimal::ONE)? {
+            Some((self.value, left.from_base(right.to_base(other.value)?)?))
+        } else {
+            Some((right.from_base(left.to_base(self.value)?)?, other.value))
+        }
     }
+
+    /// This quantity's value in another's unit.
+    pub(crate) fn value_in(&self, other: &Self) -> Option<Decimal> {
+        if self.unit == other.unit || self.code() == other.code() {
+            return Some(self.value);
+        }
+        let (mine, theirs) = self.meanings(other)?;
+        theirs.from_base(mine.to_base(self.value)?)
+    }
+
+    /// Whether both are of one dimension.
+    pub(crate) fn is_comparable(&self, other: &Self) -> bool {
+        self.code() == other.code() || self.meanings(other).is_some()
+    }
+
+    fn meanings(&self, other: &Self) -> Option<(ucum::Meaning, ucum::Meaning)> {
+        let (left, right) = (ucum::parse(self.code())?, ucum::parse(other.code())?);
+        (left.dimensions == right.dimensions).then_some((left, right))
+    }
+
+    /// The product, `None` where it does not fit.
+    pub(crate) fn times(&self, other: &Self) -> Option<Self> {
+        let value = self.value.checked_mul(other.value)?;
+        let code = match (self.code(), other.code()) {
+            ("1", code) | (code, "1") => code.to_owned(),
+            (left, right) => format!("{left}.{}", bracketed(right)),
+        };
+        Some(Self::ucum(value, &code))
+    }
+
+    /// The quotient; `None` for a divisor of zero and where it does not fit.
+    pub(crate) fn divided_by(&self, other: &Self) -> Option<Self> {
+        let value = self.value.checked_div(other.value)?;
+        let code = match (self.code(), other.code()) {
+            (code, "1") => code.to_owned(),
+            (left, right) if left == right => "1".to_owned(),
+            ("1", right) => format!("/{}", bracketed(right)),
+            (left, right) => format!("{left}/{}", bracketed(right)),
+        };
+        Some(Self::ucum(value, &code))
+    }
+}
+
+/// A unit that stands behind an operator.
+fn bracketed(code: &str) -> std::borrow::Cow<'_, str> {
+    if code.contains(['.', '/']) { format!("({code})").into() } else { code.into() }
 }
 
 impl std::fmt::Display for Quantity {

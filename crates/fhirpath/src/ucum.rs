@@ -126,6 +126,11 @@ impl Meaning {
         value.checked_mul(self.numerator)?.checked_div(self.denominator)
     }
 
+    /// The value whose base value this is.
+    pub fn from_base(self, value: Decimal) -> Option<Decimal> {
+        value.checked_mul(self.denominator)?.checked_div(self.numerator)
+    }
+
     fn times(self, other: Self) -> Option<Self> {
         let mut dimensions = self.dimensions;
         for (mine, theirs) in dimensions.iter_mut().zip(other.dimensions) {

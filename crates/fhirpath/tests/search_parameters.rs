@@ -1,0 +1,101 @@
+//! Every search parameter expression of R4 parses and resolves for each of its types.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use fhirpool_fhir::Definitions;
+use fhirpool_fhir::json::Document;
+use fhirpool_fhirpath::{Context, Expression, Item};
+
+fn evaluate(definitions: &Definitions, resource: &str, expression: &str) -> Vec<String> {
+    let document = Document::parse(resource).unwrap();
+    let root = document.root();
+    let type_name = root.get_str("resourceType").unwrap();
+    let context = Context::new(definitions, root);
+    let expression = Expression::parse(expression).unwrap().for_type(definitions, &type_name).unwrap();
+    let items = expression.evaluate(&context, Item::resource(definitions, root)).unwrap();
+    items.iter().map(|item| format!("{} {}", item.type_name(definitions), item.json().map_or("", |value| value.raw()))).collect()
+}
+
+#[test]
+fn every_expression_resolves_for_each_base() {
+    let definitions = Definitions::r4();
+    let mut resolved = 0;
+    for parameter in definitions.all_search_parameters().filter(|parameter| !parameter.expression.is_empty()) {
+        let expression = Expression::parse(&parameter.expression).unwrap_or_else(|error| panic!("{}: {error}", parameter.url));
+        for base in &parameter.bases {
+            assert!(expression.for_type(&definitions, base.name()).is_some(), "{} for {base}", parameter.url);
+            resolved += 1;
+        }
+        for component in &parameter.components {
+            Expression::parse(&component.expression).unwrap_or_else(|error| panic!("{}: {error}", component.expression));
+        }
+    }
+    assert!(resolved > 1300, "{resolved}");
+}
+
+#[test]
+fn choices_are_found_by_type() {
+    let definitions = Definitions::r4();
+    let quantity = r#"{"resourceType":"Observation","valueQuantity":{"value":1.50}}"#;
+    assert_eq!(
+        evaluate(&definitions, quantity, "(Observation.value as Quantity) | (Observation.value as SampledData)"),
+        [r#"Quantity {"value":1.50}"#]
+    );
+    assert_eq!(evaluate(&definitions, quantity, "Observation.value"), [r#"Quantity {"value":1.50}"#]);
+    assert!(evaluate(&definitions, quantity, "Observation.value.as(CodeableConcept)").is_empty());
+    let age = r#"{"resourceType":"Condition","onsetAge":{"value":7}}"#;
+    assert_eq!(evaluate(&definitions, age, "Condition.onset.as(Age) | Condition.onset.as(Range)"), [r#"Age {"value":7}"#]);
+    let date = r#"{"resourceType":"Observation","valueDateTime":"2020"}"#;
+    assert_eq!(evaluate(&definitions, date, "value.as(DateTime) | value.as(Period)"), [r#"dateTime "2020""#]);
+}
+
+#[test]
+fn as_filters_several_items() {
+    let definitions = Definitions::r4();
+    let goal = r#"{"resourceType":"Goal","target":[{"dueDate":"2020-01-01"},{"dueDuration":{"value":1}},{"dueDate":"2021"}]}"#;
+    assert_eq!(evaluate(&definitions, goal, "(Goal.target.due as date)"), [r#"date "2020-01-01""#, r#"date "2021""#]);
+}
+
+#[test]
+fn the_type_of_a_reference_is_known_by_its_text() {
+    let definitions = Definitions::r4();
+    let account = r##"{"resourceType":"Account","contained":[{"resourceType":"Patient","id":"p"}],"subject":[
+        {"reference":"Patient/1"},{"reference":"https://other.example/fhir/Patient/2/_history/3"},{"reference":"Device/4"},
+        {"reference":"#p"},{"reference":"#q"},{"type":"Patient","identifier":{"value":"x"}},{"display":"someone"},
+        {"reference":"urn:uuid:9d8a1f3e-0000-4000-8000-000000000000"}]}"##;
+    let found = evaluate(&definitions, account, "Account.subject.where(resolve() is Patient)");
+    assert_eq!(
+        found,
+        [
+            r#"Reference {"reference":"Patient/1"}"#,
+            r#"Reference {"reference":"https://other.example/fhir/Patient/2/_history/3"}"#,
+            r##"Reference {"reference":"#p"}"##,
+            r#"Reference {"type":"Patient","identifier":{"value":"x"}}"#,
+        ]
+    );
+}
+
+#[test]
+fn conditions_and_indices_work_as_search_needs_them() {
+    let definitions = Definitions::r4();
+    let patient =
+        r#"{"resourceType":"Patient","deceasedBoolean":true,"telecom":[{"system":"phone","value":"1"},{"system":"email","value":"2"}]}"#;
+    assert_eq!(
+        evaluate(&definitions, patient, "Patient.telecom.where(system='email')"),
+        [r#"ContactPoint {"system":"email","value":"2"}"#]
+    );
+    assert_eq!(evaluate(&definitions, patient, "Patient.deceased.exists() and Patient.deceased != false"), ["Boolean "]);
+    let bundle = r#"{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Composition","id":"c"}},{"resource":{"resourceType":"Patient"}}]}"#;
+    assert_eq!(evaluate(&definitions, bundle, "Bundle.entry[0].resource"), [r#"Composition {"resourceType":"Composition","id":"c"}"#]);
+    assert_eq!(evaluate(&definitions, bundle, "Bundle.entry.resource").len(), 2);
+    let observation = r#"{"resourceType":"Observation","id":"o"}"#;
+    assert_eq!(evaluate(&definitions, observation, "Observation").len(), 1);
+    assert_eq!(evaluate(&definitions, observation, "Resource.id"), [r#"id "o""#]);
+}
+
+#[test]
+fn branches_of_other_types_are_dropped() {
+    let definitions = Definitions::r4();
+    let expression = Expression::parse("AllergyIntolerance.code | Condition.code").unwrap();
+    assert!(expression.for_type(&definitions, "Patient").is_none());
+    assert!(expression.for_type(&definitions, "Condition").is_some());
+}
