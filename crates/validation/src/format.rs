@@ -48,7 +48,7 @@ fn string_fault(primitive: Primitive, text: &str) -> Option<&'static str> {
         Primitive::Oid => (is_oid(text), "must be an OID: urn:oid:…"),
         Primitive::Uuid => (is_uuid(text), "must be a UUID in lower case: urn:uuid:…"),
         // Uri, url and canonical; the kinds that are no strings do not come here.
-        _ => (!text.contains(char::is_whitespace), "must be a URI: no blanks"),
+        _ => (!has_blank(text), "must be a URI: no blanks"),
     };
     (!good).then_some(fault)
 }
@@ -119,8 +119,17 @@ fn decimal_fault(text: &str) -> Option<&'static str> {
     (!good).then_some("must be a decimal of at most 64 characters, its exponent of at most 9 digits")
 }
 
+/// Whether text holds a blank or control character. Nearly all text is ASCII, whose bytes are compared many at a time.
+pub(crate) fn has_blank(text: &str) -> bool {
+    let (low, high) = text.bytes().fold((false, false), |(low, high), byte| (low | (byte <= b' '), high | !byte.is_ascii()));
+    low || (high && text.contains(char::is_whitespace))
+}
+
 /// `[^\s]+(\s[^\s]+)*`
 fn is_code(text: &str) -> bool {
+    if !has_blank(text) {
+        return true;
+    }
     let mut blank_before = true;
     for letter in text.chars() {
         let blank = letter.is_whitespace();

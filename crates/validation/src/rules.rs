@@ -4,6 +4,7 @@ use fhirpool_fhir::definitions::{CodeListId, Element};
 use fhirpool_fhir::json::Value;
 use fhirpool_fhir::{IssueCode, ResourceType};
 
+use crate::format::has_blank;
 use crate::path::Path;
 use crate::scope::Scope;
 use crate::walk::{CONTINUE, Flow, Seen, Walk};
@@ -94,11 +95,13 @@ impl<'a> Literal<'a> {
         if let Some(id) = text.strip_prefix('#') {
             return Self::Contained(id);
         }
-        if text.contains(char::is_whitespace) && !text.contains('?') {
+        let end = text.bytes().position(|byte| matches!(byte, b':' | b'/' | b'?')).unwrap_or(text.len());
+        let (head, rest) = text.split_at(end);
+        // A query may hold blanks that its sender did not escape.
+        if has_blank(rest) && !rest.starts_with('?') {
             return Self::Other;
         }
-        let (head, rest) = text.split_at(text.find([':', '/', '?']).unwrap_or(text.len()));
-        if rest.starts_with(':') && rest.len() > 1 && head.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+        if rest.starts_with(':') && rest.len() > 1 && is_scheme(head) {
             return Self::Elsewhere;
         }
         match ResourceType::parse(head) {
@@ -106,4 +109,10 @@ impl<'a> Literal<'a> {
             _ => Self::Other,
         }
     }
+}
+
+/// A URL's scheme or `urn` (RFC 3986, 3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }

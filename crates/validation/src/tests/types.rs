@@ -31,7 +31,7 @@ fn references_have_a_known_shape() {
     ] {
         subject(&format!(r#""reference":"{good}""#), &[]);
     }
-    for bad in ["Patient", "Patient/", "1", "Martian/1", "/Patient/1", "Patient/1 2", "://a"] {
+    for bad in ["Patient", "Patient/", "1", "Martian/1", "/Patient/1", "Patient/1 2", "://a", "ht tp://a", "http://a b"] {
         subject(&format!(r#""reference":"{bad}""#), &["value at Observation.subject.reference"]);
     }
     subject(r#""reference":"""#, &["value at Observation.subject.reference"]);
