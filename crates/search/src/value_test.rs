@@ -53,6 +53,18 @@ impl ValueTest {
         Self { ranges, single: false, accept }
     }
 
+    /// Fewer tests of which a value passes one just when it passes one of these.
+    pub(crate) fn merge(tests: Vec<Self>) -> Vec<Self> {
+        let (single, mut others): (Vec<_>, Vec<_>) = tests.into_iter().partition(|test| test.single);
+        if !single.is_empty() {
+            let mut ranges: Vec<_> = single.into_iter().flat_map(|test| test.ranges).collect();
+            ranges.sort_unstable_by(|one, other| one.from.cmp(&other.from));
+            ranges.dedup();
+            others.push(Self { ranges, single: true, accept: Accept::All });
+        }
+        others
+    }
+
     /// A test that just these values pass.
     pub(crate) fn values(values: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut ranges: Vec<_> = values.into_iter().map(KeyRange::prefix).collect();
