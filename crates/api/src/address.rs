@@ -1,0 +1,138 @@
+//! The base address of a request: from the settings, or from what the client or a trusted proxy says.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use fhirpool_authz::TenantId;
+use http::header::HOST;
+use http::request::Parts;
+
+use crate::Settings;
+use crate::error::{ApiError, Result};
+
+/// `scheme://host[/tenant/<tenant>]`, without a slash at its end.
+pub(crate) fn base_address(settings: &Settings, head: &Parts, tenant: Option<&TenantId>) -> Result<String> {
+    let mut base = match &settings.base_url {
+        Some(base) => base.clone(),
+        None => origin(settings, head)?,
+    };
+    if let Some(tenant) = tenant {
+        base.push_str("/tenant/");
+        base.push_str(tenant.as_str());
+    }
+    Ok(base)
+}
+
+fn origin(settings: &Settings, head: &Parts) -> Result<String> {
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let mut scheme = if settings.https { "https" } else { "http" };
+    let mut host = match (head.uri.authority(), text(HOST.as_str())) {
+        // HTTP/2 has it in the target. User information is no part of an address that is handed on.
+        (Some(authority), _) => authority.as_str().rsplit('@').next().unwrap_or_default(),
+        (None, Some(host)) => host,
+        (None, None) => "localhost",
+    };
+    let (mut port, mut prefix) = (None, "");
+    if !settings.trusted_proxies.is_empty() && peer(head).is_some_and(|peer| settings.trusted_proxies.contains(&peer)) {
+        // Of several proxies' values the first is what the client asked for.
+        let forwarded = |name| text(name).and_then(|value| value.split(',').next()).map(str::trim).filter(|value| !value.is_empty());
+        match forwarded("x-forwarded-proto") {
+            Some("https") => scheme = "https",
+            Some("http") => scheme = "http",
+            _ => {}
+        }
+        host = forwarded("x-forwarded-host").unwrap_or(host);
+        port = forwarded("x-forwarded-port").filter(|port| port.parse::<u16>().is_ok());
+        prefix = forwarded("x-forwarded-prefix").map_or("", |prefix| prefix.trim_end_matches('/'));
+    }
+    if !is_host(host) || !is_prefix(prefix) {
+        return Err(ApiError::bad_request("the host of the request is malformed"));
+    }
+    let mut origin = String::with_capacity(scheme.len() + host.len() + prefix.len() + 96);
+    origin.push_str(scheme);
+    origin.push_str("://");
+    origin.push_str(host);
+    let is_default = matches!((scheme, port), ("https", Some("443")) | ("http", Some("80")));
+    if let Some(port) = port.filter(|_| !is_default && !has_port(host)) {
+        origin.push(':');
+        origin.push_str(port);
+    }
+    origin.push_str(prefix);
+    Ok(origin)
+}
+
+/// Who sent the request.
+fn peer(head: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(address) = head.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(address.ip().to_canonical())
+}
+
+fn is_host(host: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    (1..=260).contains(&host.len()) && host.bytes().all(is_good)
+}
+
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~');
+    prefix.is_empty() || (prefix.len() <= 1024 && prefix.starts_with('/') && !prefix.starts_with("//") && prefix.bytes().all(is_good))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use http::Request;
+
+    use super::*;
+
+    fn head(peer: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri("/metadata");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut head = request.body(()).unwrap().into_parts().0;
+        head.extensions.insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 40_000)));
+        head
+    }
+
+    fn trusting() -> Settings {
+        Settings { trusted_proxies: vec!["10.0.0.1".parse().unwrap()], ..Settings::default() }
+    }
+
+    const FORWARDED: [(&str, &str); 5] = [
+        ("host", "inner:8080"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "fhir.example, inner"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-prefix", "/api/"),
+    ];
+
+    #[test]
+    fn the_setting_wins() {
+        let settings = Settings { base_url: Some("https://fhir.example/x".into()), ..trusting() };
+        let tenant = TenantId::parse("acme");
+        let base = base_address(&settings, &head("10.0.0.1", &FORWARDED), tenant.as_ref()).unwrap();
+        assert_eq!(base, "https://fhir.example/x/tenant/acme");
+    }
+
+    #[test]
+    fn forwarded_headers_count_from_trusted_proxies_alone() {
+        let base = |peer| base_address(&trusting(), &head(peer, &FORWARDED), None).unwrap();
+        assert_eq!(base("10.0.0.1"), "https://fhir.example/api");
+        assert_eq!(base("::ffff:10.0.0.1"), "https://fhir.example/api");
+        assert_eq!(base("10.0.0.2"), "http://inner:8080");
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_refused() {
+        for host in ["a b", "evil.example/path", "a\"b", "user@host", ""] {
+            let head = head("10.0.0.2", &[("host", host)]);
+            assert!(base_address(&Settings::default(), &head, None).is_err(), "{host:?}");
+        }
+        assert_eq!(base_address(&Settings::default(), &head("10.0.0.2", &[("host", "[::1]:8080")]), None).unwrap(), "http://[::1]:8080");
+    }
+}

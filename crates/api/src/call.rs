@@ -1,0 +1,131 @@
+//! One request that has found its route, as handlers see it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use fhirpool_authz::{Interaction, Principal, ReadAccess, TenantId, WriteAccess};
+use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType, Timestamp};
+use fhirpool_interactions::Returning;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MODIFIED_SINCE};
+use http::request::Parts;
+use tokio::time::Instant;
+
+use crate::ApiState;
+use crate::answer::parse_http_date;
+use crate::error::{ApiError, Result};
+use crate::negotiation::{MediaType, single};
+use crate::prefer::Prefer;
+use crate::routes::PathNames;
+
+/// One request.
+pub(crate) struct Call<'a> {
+    pub state: &'a ApiState,
+    pub head: &'a Parts,
+    pub names: PathNames<'a>,
+    pub tenant: TenantId,
+    /// `scheme://host/tenant/<tenant>`, without a slash at its end.
+    pub base: String,
+    pub prefer: Prefer,
+    /// Until when the body must be there.
+    pub deadline: Instant,
+}
+
+impl Call<'_> {
+    /// The address's query, undecoded.
+    pub fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The type in the path.
+    pub fn resource_type(&self) -> Result<ResourceType> {
+        parse_type(self.names.resource_type.as_deref().unwrap_or_default())
+    }
+
+    /// The type and id in the path. An id against the grammar names nothing that could be there.
+    pub fn key(&self) -> Result<ResourceKey> {
+        let resource_type = self.resource_type()?;
+        let id = ResourceId::parse(self.names.id.as_deref().unwrap_or_default());
+        let id = id.ok_or_else(|| ApiError::not_found(format!("there is no such {resource_type}: its id is malformed")))?;
+        Ok(ResourceKey::new(resource_type, id))
+    }
+
+    /// Leave to read, for this interaction on this type (`None`: on what it is granted on).
+    pub fn read_access(&self, principal: &Principal, interaction: Interaction, resource_type: Option<ResourceType>) -> Result<ReadAccess> {
+        Ok(ReadAccess::authorize_for(principal, &self.tenant, interaction, resource_type)?)
+    }
+
+    /// Leave to write, likewise.
+    pub fn write_access(
+        &self,
+        principal: &Principal,
+        interaction: Interaction,
+        resource_type: Option<ResourceType>,
+    ) -> Result<WriteAccess> {
+        Ok(WriteAccess::authorize_for(principal, &self.tenant, interaction, resource_type)?)
+    }
+
+    /// A header that may stand once.
+    pub fn header(&self, name: &HeaderName) -> Result<Option<&str>> {
+        single(&self.head.headers, name).map_err(|()| ApiError::bad_request(format!("the header {name} stands twice or is not UTF-8")))
+    }
+
+    /// A header that is a list: several lines are joined.
+    pub fn list_header(&self, name: &HeaderName) -> Result<Option<Cow<'_, str>>> {
+        if self.head.headers.get_all(name).iter().nth(1).is_none() {
+            return Ok(self.header(name)?.map(Cow::Borrowed));
+        }
+        let lines: std::result::Result<Vec<&str>, _> = self.head.headers.get_all(name).iter().map(|line| line.to_str()).collect();
+        let lines = lines.map_err(|_| ApiError::bad_request(format!("the header {name} is not ASCII")))?;
+        Ok(Some(Cow::Owned(lines.join(","))))
+    }
+
+    /// `If-Modified-Since`; what is no date is ignored, as RFC 9110, section 13.1.3 says.
+    pub fn if_modified_since(&self) -> Option<Timestamp> {
+        self.head.headers.get(IF_MODIFIED_SINCE).and_then(|value| parse_http_date(value.to_str().ok()?))
+    }
+
+    /// The body's type; `None` where the client names none.
+    pub fn content_type(&self) -> Result<Option<MediaType<'_>>> {
+        Ok(self.header(&CONTENT_TYPE)?.filter(|text| !text.is_empty()).map(MediaType::parse))
+    }
+
+    /// The body, of whatever type.
+    pub async fn body(&self, body: Body) -> Result<Vec<u8>> {
+        crate::body::read(self.head, body, self.state.settings.body_bytes_max, self.deadline).await
+    }
+
+    /// The body where it is JSON by its type, or of no type.
+    pub async fn json_body(&self, body: Body) -> Result<Vec<u8>> {
+        match self.content_type()? {
+            Some(content_type) if !content_type.is_json() => {
+                Err(ApiError::unsupported_type("the body's type is not supported; application/fhir+json and application/json are"))
+            }
+            Some(content_type) if !content_type.is_utf8 => Err(ApiError::unsupported_type("the body's charset must be UTF-8")),
+            _ => self.body(body).await,
+        }
+    }
+
+    /// What a write on one resource gives back. R4 leaves the default to the server: it is the resource.
+    pub fn returning(&self) -> Returning {
+        self.prefer.returning.unwrap_or(Returning::Representation)
+    }
+}
+
+/// The type of a name in a path.
+pub(crate) fn parse_type(name: &str) -> Result<ResourceType> {
+    ResourceType::parse(name).ok_or_else(|| {
+        let name: String = name.chars().take(64).collect();
+        ApiError::not_found(format!("there is no resource type {name:?}"))
+    })
+}
+
+/// Whose token a request carries.
+pub(crate) fn authenticate(state: &ApiState, head: &Parts) -> Result<Arc<Principal>> {
+    let mut values = head.headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(ApiError::no_token()) };
+    let token = value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = token else { return Err(ApiError::no_token()) };
+    let now = state.interactions.clock.now().0.div_euclid(1000);
+    Ok(state.verifier.verify(token.trim(), now)?)
+}

@@ -1,0 +1,59 @@
+//! What each route's action does, one file a group of routes.
+
+mod binary;
+mod bundle;
+mod history;
+mod instance;
+mod metadata;
+mod search;
+mod write;
+
+use axum::body::Body;
+use fhirpool_authz::{Interaction, Principal};
+use fhirpool_fhir::IssueCode;
+use http::StatusCode;
+
+use crate::answer::Answer;
+use crate::call::{Call, parse_type};
+use crate::error::{ApiError, Result};
+use crate::routes::Action;
+
+pub(crate) use instance::read;
+pub(crate) use metadata::{live, metadata, ready, smart_configuration};
+
+/// Does what a route with a token says.
+pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
+    match action {
+        Action::Bundle => bundle::bundle(call, principal, body).await,
+        Action::SearchSystem | Action::SearchType | Action::SearchCompartment => search::by_get(call, principal).await,
+        Action::SearchSystemByPost | Action::SearchTypeByPost | Action::SearchCompartmentByPost => {
+            search::by_post(call, principal, body).await
+        }
+        Action::HistorySystem | Action::HistoryType | Action::HistoryInstance => history::history(call, principal).await,
+        Action::Create => write::create(call, principal, body).await,
+        Action::Update => write::update(call, principal, body).await,
+        Action::UpdateConditional => write::update_conditional(call, principal, body).await,
+        Action::Patch => write::patch(call, principal, body).await,
+        Action::PatchConditional => write::patch_conditional(call, principal, body).await,
+        Action::Delete => write::delete(call, principal).await,
+        Action::DeleteConditional => write::delete_conditional(call, principal).await,
+        Action::Read => instance::read(call, principal).await,
+        Action::Vread => instance::vread(call, principal).await,
+        Action::Operation => unknown_operation(call, principal),
+        Action::Live => Ok(live()),
+        Action::Ready => ready(call.state),
+        Action::Metadata => metadata(call),
+        Action::SmartConfiguration => Ok(smart_configuration(call)),
+    }
+}
+
+/// There are no operations yet: each is refused as one that is not there, to whom may read at all.
+fn unknown_operation(call: &Call<'_>, principal: &Principal) -> Result<Answer> {
+    call.read_access(principal, Interaction::Read, None)?;
+    if let Some(name) = &call.names.resource_type {
+        parse_type(name)?;
+    }
+    let name: String = call.names.operation.as_deref().unwrap_or_default().chars().take(64).collect();
+    let text = format!("there is no operation {name:?} at this address");
+    Err(ApiError::new(StatusCode::NOT_FOUND, IssueCode::NotSupported, text))
+}

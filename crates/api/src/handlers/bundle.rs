@@ -1,0 +1,19 @@
+//! Batch and transaction (R4 http.html#transaction).
+
+use axum::body::Body;
+use fhirpool_authz::{Interaction, Principal};
+use fhirpool_interactions::{BundleRequest, Returning};
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::error::Result;
+
+/// `POST [base]`. Entries give back their resources only where the client asks for them: a large transaction's answer would be
+/// as large as itself.
+pub(super) async fn bundle(call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
+    let access = call.write_access(principal, Interaction::Bundle, None)?;
+    let body = call.json_body(body).await?;
+    let returning = call.prefer.returning.unwrap_or(Returning::Minimal);
+    let request = BundleRequest { base: &call.base, body, returning, handling: call.prefer.handling };
+    Ok(call.state.interactions.bundle(&access, request).await?.into())
+}

@@ -1,0 +1,282 @@
+//! The one way of a request: limits, route, form of the answer, token, handler, answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use fhirpool_authz::TenantId;
+use fhirpool_fhir::IssueCode;
+use futures_util::FutureExt;
+use http::header::{ALLOW, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use percent_encoding::percent_decode_str;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::time::Instant;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::address::base_address;
+use crate::answer::{Answer, Content, Form};
+use crate::call::{Call, authenticate};
+use crate::error::{ApiError, Result};
+use crate::handlers;
+use crate::negotiation::{Accepted, accepts_gzip, json_of_format};
+use crate::prefer::Prefer;
+use crate::routes::{Action, Found, PathNames, Route, RouteTable};
+use crate::{ApiState, Settings};
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The router of the whole API, built from [`crate::routes::ROUTES`].
+pub fn router(state: Arc<ApiState>) -> axum::Router {
+    let cors = cors(&state.settings);
+    let server = Arc::new(Server { table: RouteTable::new(), request_ids: RequestIds::new(), state });
+    let router = axum::Router::new().fallback(move |request: Request| serve(server.clone(), request));
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+struct Server {
+    state: Arc<ApiState>,
+    table: RouteTable,
+    request_ids: RequestIds,
+}
+
+/// What the log says of a request.
+#[derive(Default)]
+struct Trail {
+    action: Option<Action>,
+    tenant: Option<TenantId>,
+}
+
+async fn serve(server: Arc<Server>, request: Request) -> Response {
+    let started = tracing::enabled!(target: "fhirpool::access", tracing::Level::DEBUG).then(Instant::now);
+    let (head, body) = request.into_parts();
+    let request_id = server.request_ids.of(&head);
+    let mut form = Form::default();
+    let mut trail = Trail::default();
+    let time_max = server.state.settings.request_time_max;
+    let handled = tokio::time::timeout(time_max, handle(&server, &head, body, &mut form, &mut trail));
+    let answer = match AssertUnwindSafe(handled).catch_unwind().await {
+        Ok(Ok(Ok(answer))) => answer,
+        Ok(Ok(Err(error))) => refuse(error, &request_id, &trail),
+        Ok(Err(_elapsed)) => {
+            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, IssueCode::Timeout, "the request took longer than allowed");
+            refuse(error, &request_id, &trail)
+        }
+        Err(panic) => refuse(ApiError::internal(panic_text(&*panic)), &request_id, &trail),
+    };
+    let status = answer.status;
+    let mut response = answer.into_response(form).await;
+    if let Some(started) = started {
+        let micros = started.elapsed().as_micros() as u64;
+        let Trail { action, tenant } = trail;
+        let tenant = tenant.as_ref().map(TenantId::as_str);
+        tracing::debug!(target: "fhirpool::access", request_id = ?request_id, method = %head.method, ?action, tenant, status = status.as_u16(), micros);
+    }
+    response.headers_mut().insert(&X_REQUEST_ID, request_id);
+    response
+}
+
+/// Turns a refusal into an answer; what is not the client's fault is logged.
+fn refuse(error: ApiError, request_id: &HeaderValue, trail: &Trail) -> Answer {
+    let refusal = error.into_refusal();
+    if refusal.status.is_server_error() {
+        let tenant = trail.tenant.as_ref().map(TenantId::as_str);
+        let internal = refusal.internal.as_deref().unwrap_or_default();
+        let status = refusal.status.as_u16();
+        tracing::error!(?request_id, action = ?trail.action, tenant, status, internal, "request failed");
+    }
+    let answer = Answer::outcome(refusal.status, &refusal.outcome);
+    refusal.headers.into_iter().fold(answer, |answer, (name, value)| answer.with_header(name, value))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("of no text"))
+}
+
+async fn handle(server: &Server, head: &Parts, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
+    let Server { state, table, .. } = server;
+    check_size(&state.settings, head)?;
+    let has_default_tenant = state.settings.default_tenant.is_some();
+    let (route, names) = match table.find(&head.method, head.uri.path(), has_default_tenant) {
+        Found::Route(route, names) => (route, names),
+        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(state, head, &routes),
+        Found::OtherMethods(routes) => return Err(method_not_allowed(&routes)),
+        Found::Nothing => return Err(ApiError::not_found("there is nothing at this address")),
+        Found::Malformed => return Err(ApiError::bad_request("the path is not percent-encoded UTF-8")),
+    };
+    trail.action = Some(route.action);
+    match route.action {
+        Action::Live => return Ok(handlers::live()),
+        Action::Ready => return handlers::ready(state),
+        _ => {}
+    }
+    form.gzip = accepts_gzip(&head.headers);
+    let is_acceptable = negotiate(head, form)?;
+    let (tenant, base) = tenant_and_base(state, head, &names)?;
+    trail.tenant = Some(tenant.clone());
+    if !is_acceptable && !may_be_raw(route, &names) {
+        return Err(ApiError::not_acceptable());
+    }
+    let deadline = Instant::now() + state.settings.request_time_max;
+    let call = Call { state, head, names, tenant, base, prefer: Prefer::parse(&head.headers), deadline };
+    match route.action {
+        Action::Metadata => return handlers::metadata(&call),
+        Action::SmartConfiguration => return Ok(handlers::smart_configuration(&call)),
+        _ => {}
+    }
+    let principal = authenticate(state, head)?;
+    // Before anything else is told: a token of another tenant learns nothing of this one.
+    if principal.tenant() != &call.tenant {
+        return Err(ApiError::no_tenant());
+    }
+    match route.action {
+        // Reads are by far the most frequent and stay in this future; the others' would make it large to move.
+        Action::Read => handlers::read(&call, &principal).await,
+        action => Box::pin(handlers::dispatch(action, &call, &principal, body)).await,
+    }
+}
+
+/// Refuses targets and headers over their limits (414, 431).
+fn check_size(settings: &Settings, head: &Parts) -> Result<()> {
+    let target = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+    if target > settings.url_bytes_max {
+        let text = format!("the address is longer than {} bytes", settings.url_bytes_max);
+        return Err(ApiError::new(StatusCode::URI_TOO_LONG, IssueCode::TooLong, text));
+    }
+    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > settings.header_bytes_max {
+        let text = format!("the headers are longer than {} bytes", settings.header_bytes_max);
+        return Err(ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, IssueCode::TooLong, text));
+    }
+    Ok(())
+}
+
+/// Reads `_format`, `_pretty` and `Accept`; `false` where nothing accepted can be served as a resource in JSON.
+fn negotiate(head: &Parts, form: &mut Form) -> Result<bool> {
+    let mut format = None;
+    for parameter in head.uri.query().unwrap_or_default().split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match name {
+            "_format" => format = Some(value),
+            "_pretty" => form.pretty = value == "true",
+            _ => {}
+        }
+    }
+    // An empty one is as good as none; it overrides the header (R4 http.html#parameters).
+    if let Some(format) = format.filter(|format| !format.is_empty()) {
+        let format = percent_decode_str(format).decode_utf8().map_err(|_| ApiError::bad_request("_format is not percent-encoded UTF-8"))?;
+        form.json = json_of_format(&format).ok_or_else(ApiError::not_acceptable)?;
+        return Ok(true);
+    }
+    match Accepted::parse(&head.headers).json() {
+        Some((json, _)) => {
+            form.json = json;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Whether the route may answer with something else than a resource: the content of a Binary, or SMART's plain JSON.
+fn may_be_raw(route: &Route, names: &PathNames<'_>) -> bool {
+    let is_binary = names.resource_type.as_deref() == Some("Binary");
+    match route.action {
+        Action::SmartConfiguration => true,
+        Action::Read | Action::Vread | Action::Create | Action::Update => is_binary,
+        _ => false,
+    }
+}
+
+fn tenant_and_base(state: &ApiState, head: &Parts, names: &PathNames<'_>) -> Result<(TenantId, String)> {
+    let Some(name) = &names.tenant else {
+        let tenant = state.settings.default_tenant.clone().ok_or_else(ApiError::no_tenant)?;
+        return Ok((tenant, base_address(&state.settings, head, None)?));
+    };
+    let tenant = TenantId::parse(name).ok_or_else(ApiError::no_tenant)?;
+    let base = base_address(&state.settings, head, Some(&tenant))?;
+    Ok((tenant, base))
+}
+
+/// OPTIONS on the base is a request for the capabilities (R4 http.html#capabilities); elsewhere it tells the methods.
+fn options(state: &ApiState, head: &Parts, routes: &[&Route]) -> Result<Answer> {
+    let mut answer = Answer::new(StatusCode::NO_CONTENT, Content::None);
+    if routes.iter().any(|route| route.action == Action::SearchSystem) {
+        let names = match RouteTable::new().find(&Method::GET, head.uri.path(), state.settings.default_tenant.is_some()) {
+            Found::Route(_, names) => names,
+            _ => PathNames::default(),
+        };
+        let (_, base) = tenant_and_base(state, head, &names)?;
+        answer = Answer::new(StatusCode::OK, Content::Shared(state.interactions.capabilities(&base)));
+    }
+    Ok(answer.with_header(ALLOW, allowed_methods(routes)))
+}
+
+fn method_not_allowed(routes: &[&Route]) -> ApiError {
+    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, IssueCode::NotSupported, "the address does not take this method");
+    error.with_header(ALLOW, allowed_methods(routes))
+}
+
+fn allowed_methods(routes: &[&Route]) -> HeaderValue {
+    let mut methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.dedup();
+    HeaderValue::try_from(methods.join(", ")).expect("methods are plain ASCII")
+}
+
+/// CORS where origins are set; an origin that is no header value matches none.
+fn cors(settings: &Settings) -> Option<CorsLayer> {
+    if settings.cors_origins.is_empty() {
+        return None;
+    }
+    let origins: Vec<HeaderValue> = settings.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    let origin = if settings.cors_origins.iter().any(|origin| origin == "*") { AllowOrigin::any() } else { AllowOrigin::list(origins) };
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    let exposed = ["etag", "location", "content-location", "last-modified", "retry-after", "www-authenticate", "x-request-id"];
+    Some(
+        CorsLayer::new()
+            .allow_origin(origin)
+            .allow_methods(methods)
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(exposed.map(HeaderName::from_static))
+            .max_age(std::time::Duration::from_secs(3600)),
+    )
+}
+
+/// Names each request for logs and for people who report a fault.
+struct RequestIds {
+    /// Differs between processes.
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        let mut prefix = [0; 8];
+        // Without randomness ids of two processes may be alike, which harms nothing.
+        let _ = SystemRandom::new().fill(&mut prefix);
+        Self { prefix: u64::from_be_bytes(prefix), next: AtomicU64::new(1) }
+    }
+
+    /// The client's own `X-Request-Id` where it is a plain token, else a new one.
+    fn of(&self, head: &Parts) -> HeaderValue {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        match head.headers.get(&X_REQUEST_ID) {
+            Some(id) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(is_plain) => id.clone(),
+            _ => {
+                let id = format!("{:08x}-{:x}", self.prefix >> 32, self.next.fetch_add(1, Ordering::Relaxed));
+                HeaderValue::try_from(id).expect("hexadecimal digits are plain ASCII")
+            }
+        }
+    }
+}
