@@ -112,6 +112,20 @@ impl Database {
         Batch { inner, spaces: self.spaces.clone() }
     }
 
+    /// Waits while the tables cannot keep up with the writes. `fjall` waits too, but for ever where its threads ended on an
+    /// error; here that is an error.
+    pub(crate) fn wait_for_room(&self) -> Result<(), fjall::Error> {
+        const SEALED_MAX: usize = 3;
+        const UNMERGED_MAX: usize = 24;
+        let is_behind = |space: &Keyspace| space.sealed_memtable_count() >= SEALED_MAX || space.l0_table_count() >= UNMERGED_MAX;
+        while self.spaces.iter().any(is_behind) {
+            // Fails where the database is poisoned.
+            self.inner.persist(PersistMode::Buffer)?;
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     /// Bytes on disk by keyspace, the journal last.
     pub(crate) fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
         let mut bytes: Vec<_> = Space::ALL.iter().map(|space| (space.name(), self.space(*space).disk_space())).collect();

@@ -6,7 +6,7 @@
 //! | resources, forward | tenant u32 · type u8 · id |
 //! | versions | tenant u32 · type u8 · id · 0x00 · version u64 |
 //! | postings | tenant u32 · type u8 · parameter u16 · value · id |
-//! | feed | tenant u32 · type u8 or 0xFF · last updated i64 · sequence u64 · part u16 |
+//! | feed | tenant u32 · type u8 or 0xFF · last updated i64 · sequence u64 · part u32 |
 //! | meta | `c` · tenant u32 · type u8: a counter; the others are in [`crate::meta`] |
 //!
 //! Numbers are big-endian. An id is [`OrderedId::write`]: of fixed length for UUIDs, without a zero byte otherwise, so that
@@ -16,7 +16,6 @@ use std::ops::Range;
 
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::{OrderedId, ResourceType, Timestamp, VersionId};
-use fhirpool_search::{IndexEntry, KeyRange};
 use fhirpool_storage::Result;
 
 use crate::database::successor;
@@ -46,6 +45,11 @@ impl ResourceSlot {
         bytes.extend_from_slice(&type_prefix(scope, resource_type)?);
         id.write(&mut bytes);
         Ok(Self(bytes))
+    }
+
+    /// The tenant.
+    pub(crate) fn tenant(&self) -> TenantNumber {
+        TenantNumber(self.0.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)))
     }
 
     /// Reads a key found in the store.
@@ -86,11 +90,11 @@ impl ResourceSlot {
     }
 
     /// The key of a posting of it.
-    pub(crate) fn posting(&self, entry: &IndexEntry) -> Vec<u8> {
-        let mut key = Vec::with_capacity(self.0.len() + 2 + entry.value.len());
+    pub(crate) fn posting(&self, parameter: ParameterNumber, value: &[u8]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.0.len() + 2 + value.len());
         key.extend_from_slice(self.type_prefix());
-        key.extend_from_slice(&entry.parameter.0.to_be_bytes());
-        key.extend_from_slice(&entry.value);
+        key.extend_from_slice(&parameter.0.to_be_bytes());
+        key.extend_from_slice(value);
         key.extend_from_slice(self.id());
         key
     }
@@ -151,17 +155,8 @@ impl PostingRange {
         self.prefix.to_vec()..successor(&self.prefix).expect("a type number is under 0xFF")
     }
 
-    /// Those whose value lies in a range.
-    pub(crate) fn values(&self, range: &KeyRange) -> Range<Vec<u8>> {
-        self.prefixed(&range.from, &[])..self.prefixed(&range.to, &[])
-    }
-
     /// The first key at or behind a value and id (an id's bytes; empty: the value's first).
     pub(crate) fn at(&self, value: &[u8], id: &[u8]) -> Vec<u8> {
-        self.prefixed(value, id)
-    }
-
-    fn prefixed(&self, value: &[u8], id: &[u8]) -> Vec<u8> {
         let mut key = Vec::with_capacity(PARAMETER_PREFIX_BYTES + value.len() + id.len());
         key.extend_from_slice(&self.prefix);
         key.extend_from_slice(value);
@@ -171,8 +166,8 @@ impl PostingRange {
 }
 
 /// A posting's stored value: how long the index value in its key is, so that the id can be told from it.
-pub(crate) fn posting_value(entry: &IndexEntry) -> [u8; 2] {
-    (entry.value.len() as u16).to_be_bytes()
+pub(crate) fn posting_value(value: &[u8]) -> [u8; 2] {
+    (value.len() as u16).to_be_bytes()
 }
 
 /// Index value and id (as [`OrderedId::write`] wrote it) of a posting; `None` if it is damaged.
@@ -201,7 +196,7 @@ pub(crate) struct FeedRange {
 pub(crate) struct FeedPlace {
     pub(crate) last_updated: Timestamp,
     pub(crate) sequence: u64,
-    pub(crate) part: u16,
+    pub(crate) part: u32,
 }
 
 impl FeedRange {
@@ -235,7 +230,7 @@ impl FeedRange {
 
     /// The key of a place. Times before 1970 do not occur.
     pub(crate) fn at(&self, place: FeedPlace) -> Vec<u8> {
-        let mut key = Vec::with_capacity(TYPE_PREFIX_BYTES + 18);
+        let mut key = Vec::with_capacity(TYPE_PREFIX_BYTES + 20);
         key.extend_from_slice(&self.prefix);
         key.extend_from_slice(&place.last_updated.0.max(0).to_be_bytes());
         key.extend_from_slice(&place.sequence.to_be_bytes());
@@ -250,7 +245,7 @@ impl FeedRange {
             Some(place) => self.at(place),
             None => {
                 let mut end = self.prefix.to_vec();
-                end.extend_from_slice(&[0xFF; 19]);
+                end.extend_from_slice(&[0xFF; 21]);
                 end
             }
         };
@@ -264,7 +259,7 @@ impl FeedRange {
         Some(FeedPlace {
             last_updated: Timestamp(i64::from_be_bytes(*time)),
             sequence: u64::from_be_bytes(*sequence),
-            part: u16::from_be_bytes(part.try_into().ok()?),
+            part: u32::from_be_bytes(part.try_into().ok()?),
         })
     }
 

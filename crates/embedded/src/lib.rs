@@ -2,20 +2,52 @@
 //!
 //! | module | duty |
 //! |---|---|
+//! | `store` | [`EmbeddedStore`]: the ports of resources and of search |
+//! | `prepare` | what a commit costs before it is the committer's turn |
+//! | `committer`, `group`, `recent` | the one thread that writes; commits that share a sync; what they are checked against |
+//! | `history` | pages of history |
+//! | `search` | evaluation of searches |
+//! | `key_ring` | tenants' keys, wrapped, in the data folder |
 //! | `database` | the key-value store below (`fjall`): snapshot, range, atomic batch |
 //! | `keys` | stored keys as types |
-//! | `tenants` | tenants' numbers; [`tenants::Scope`], what every key is made from |
-//! | `picture` | what a view holds |
-//! | `forward`, `meta` | small stored records |
+//! | `tenants` | tenants' numbers, and the scope that every key is made from |
+//! | `record`, `feed`, `forward`, `meta` | stored values |
 //!
-//! Deliberately absent: the meaning of a search value (`search`), FHIR's rules of interactions, HTTP.
+//! # Invariants
+//! - A batch holds whole commits: versions, postings and their lists, feeds, counters, the clock.
+//! - Readers see pictures only, and a picture is published after the sync of what it shows.
+//! - A resource that is there has a list of postings, and what it lists is what is posted; a deleted one has neither.
+//! - Sequences and times of commits never fall.
+//!
+//! Deliberately absent: the meaning of a search value (`fhirpool_search`), FHIR's rules of interactions, HTTP.
 
+mod committer;
 mod database;
+mod error;
+mod faults;
+mod feed;
 mod forward;
+mod group;
+mod history;
+mod key_ring;
 mod keys;
+mod lock;
 mod meta;
 mod picture;
+mod prepare;
+mod recent;
+mod record;
+mod search;
 mod settings;
+mod shared;
+mod store;
 mod tenants;
 
+pub use error::OpenError;
+#[cfg(any(test, feature = "faults"))]
+pub use faults::{Fault, Faults};
+pub use key_ring::{KeyRingError, LocalKeyRing};
+pub use search::SearchSettings;
 pub use settings::Settings;
+pub use shared::Now;
+pub use store::{EmbeddedStore, Ports};

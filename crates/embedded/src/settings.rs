@@ -1,5 +1,7 @@
 //! What can be set.
 
+use crate::SearchSettings;
+
 /// How much memory and disk the store takes, and how much may wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub recent_changes: usize,
     /// What those may hold in memory, in bytes.
     pub recent_bytes: usize,
+    /// What searches may take.
+    pub search: SearchSettings,
 }
 
 impl Default for Settings {
@@ -35,6 +39,7 @@ impl Default for Settings {
             group_length: 256,
             recent_changes: 16_384,
             recent_bytes: 24 << 20,
+            search: SearchSettings::default(),
         }
     }
 }

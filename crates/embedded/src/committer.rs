@@ -1,0 +1,361 @@
+//! The one thread that writes.
+//!
+//! It takes what waits in the queue into a group, writes one batch with one sync, publishes the new picture, and only then
+//! answers. When a write fails, nothing more is written: writes are refused, reads go on with the last picture, and once a
+//! probe write succeeds the database is opened again, here, in the same process. A panic ends the process, since what is in
+//! memory can no longer be trusted.
+
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fhirpool_authz::TenantId;
+use fhirpool_storage::{CommitOutcome, Result, StorageError};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::Settings;
+use crate::database::{Database, Space};
+use crate::faults::Fault;
+use crate::group::{Ground, Group};
+use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_tenants, tenant_key};
+use crate::picture::Picture;
+use crate::prepare::Prepared;
+use crate::recent::Recent;
+use crate::shared::Shared;
+use crate::tenants::TenantNumber;
+
+/// How often a failed database is probed.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// What a probe writes, in bytes: room for a journal to go on.
+const PROBE_BYTES: usize = 4 << 20;
+/// A group that is as large takes no more members, so that small commits do not wait for large ones' company.
+const GROUP_WRITES_MAX: usize = 20_000;
+
+/// What the committer is asked to do.
+pub(crate) enum Job {
+    /// To commit.
+    Commit(Box<Waiting>),
+    /// To give a tenant a number.
+    Register(TenantId, oneshot::Sender<Result<()>>),
+    /// To hand the database out for maintenance.
+    Lend(oneshot::Sender<Result<Database>>),
+}
+
+/// A commit and who waits for it.
+pub(crate) struct Waiting {
+    pub(crate) commit: Prepared,
+    pub(crate) reply: oneshot::Sender<Result<CommitOutcome>>,
+    /// The memory that the commit takes until it is done.
+    pub(crate) permits: OwnedSemaphorePermit,
+}
+
+/// The open database as the committer knows it.
+struct Open {
+    database: Database,
+    picture: Arc<Picture>,
+    clock: Clock,
+    recent: Recent,
+}
+
+enum State {
+    Open(Box<Open>),
+    /// A write failed. Readers still have the last picture.
+    Failed {
+        database: Database,
+        reason: String,
+    },
+    /// Nothing is open.
+    Closed {
+        reason: String,
+    },
+}
+
+/// The committer before its thread runs.
+pub(crate) struct Committer {
+    path: PathBuf,
+    settings: Settings,
+    shared: Arc<Shared>,
+    queue: Receiver<Job>,
+    state: State,
+    /// A job that did not fit into the last group.
+    waiting: Option<Job>,
+}
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    /// By `fjall`.
+    #[error(transparent)]
+    Database(#[from] fjall::Error),
+    /// By what is in it.
+    #[error(transparent)]
+    Content(#[from] StorageError),
+    /// By a format that this code does not know.
+    #[error("the data folder has format {0}, which this version of fhirpool does not know")]
+    Format(u32),
+}
+
+impl Committer {
+    /// Opens the database and publishes its picture.
+    pub(crate) fn open(
+        path: &Path,
+        settings: Settings,
+        shared: Arc<Shared>,
+        queue: Receiver<Job>,
+    ) -> std::result::Result<Self, DatabaseError> {
+        let open = Open::new(path, &settings, &shared)?;
+        Ok(Self { path: path.to_owned(), settings, shared, queue, state: State::Open(Box::new(open)), waiting: None })
+    }
+
+    /// Starts the thread. It ends when the queue's other end is gone.
+    pub(crate) fn start(mut self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("fhirpool:commit".into()).spawn(move || {
+            if std::panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+                tracing::error!("the committer panicked: ending the process");
+                std::process::abort();
+            }
+        })
+    }
+
+    fn run(&mut self) {
+        loop {
+            let alive = match &self.state {
+                State::Open(_) => self.work(),
+                State::Failed { .. } | State::Closed { .. } => self.recover(),
+            };
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    /// Does what waits; `false` when nothing will come any more.
+    fn work(&mut self) -> bool {
+        let Some(job) = self.waiting.take().or_else(|| self.queue.recv().ok()) else { return false };
+        let State::Open(open) = &mut self.state else { return true };
+        let done = match job {
+            Job::Register(tenant, reply) => open.register(&self.shared, &tenant, reply),
+            Job::Lend(reply) => {
+                let _ = reply.send(Ok(open.database.clone()));
+                Ok(())
+            }
+            Job::Commit(first) => {
+                let next = || self.queue.try_recv().ok();
+                open.commit_group(&self.shared, self.settings.group_length, first, next, &mut self.waiting)
+            }
+        };
+        if let Err(error) = done {
+            self.fail(error);
+        }
+        true
+    }
+
+    fn fail(&mut self, error: fjall::Error) {
+        let reason = error.to_string();
+        tracing::error!(reason, "a write failed: no more are taken until a probe write succeeds");
+        let closed = State::Closed { reason: reason.clone() };
+        if let State::Open(open) = std::mem::replace(&mut self.state, closed) {
+            self.state = State::Failed { database: open.database, reason };
+        }
+    }
+
+    /// Refuses what comes and opens the database again when that can succeed; `false` when nothing will come any more.
+    fn recover(&mut self) -> bool {
+        let reason = match &self.state {
+            State::Open(_) => return true,
+            State::Failed { reason, .. } | State::Closed { reason } => reason.clone(),
+        };
+        if let Some(job) = self.waiting.take() {
+            refuse(job, &reason);
+        }
+        match self.queue.recv_timeout(PROBE_INTERVAL) {
+            Ok(job) => refuse(job, &reason),
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(error) = self.probe() {
+                    tracing::debug!(%error, "the probe write failed");
+                } else {
+                    return self.reopen(&reason);
+                }
+            }
+        }
+        true
+    }
+
+    fn probe(&self) -> std::io::Result<()> {
+        if self.shared.faults.is_disk_full() {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let path = self.path.join("probe");
+        let write = || {
+            let mut file = std::fs::File::create(&path)?;
+            file.write_all(&vec![0x5A; PROBE_BYTES])?;
+            file.sync_all()
+        };
+        let written = write();
+        std::fs::remove_file(&path)?;
+        written
+    }
+
+    fn reopen(&mut self, reason: &str) -> bool {
+        self.shared.publish(None);
+        if let State::Failed { database, .. } = &self.state {
+            // Readers finish with the old pictures; new ones are refused.
+            while !database.is_unused() {
+                match self.queue.recv_timeout(Duration::from_millis(5)) {
+                    Ok(job) => refuse(job, reason),
+                    Err(RecvTimeoutError::Disconnected) => return false,
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+            }
+        }
+        // Closes the old one first.
+        self.state = State::Closed { reason: reason.to_owned() };
+        match Open::new(&self.path, &self.settings, &self.shared) {
+            Ok(open) => {
+                tracing::info!("the database is open again");
+                self.state = State::Open(Box::new(open));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the database cannot be opened again");
+                self.state = State::Closed { reason: error.to_string() };
+            }
+        }
+        true
+    }
+}
+
+impl Open {
+    fn new(path: &Path, settings: &Settings, shared: &Shared) -> std::result::Result<Self, DatabaseError> {
+        let database = Database::open(path, settings)?;
+        check_format(&database)?;
+        let snapshot = database.snapshot();
+        let clock = Clock::read(&snapshot)?;
+        for (tenant, number) in read_tenants(&snapshot)?.all() {
+            shared.tenants.insert(tenant, number);
+        }
+        let picture = Arc::new(Picture { snapshot, sequence: clock.sequence, tenants: shared.tenants.clone() });
+        shared.publish(Some(Arc::clone(&picture)));
+        let recent = Recent::new(clock.sequence, settings.recent_changes, settings.recent_bytes);
+        Ok(Self { database, picture, clock, recent })
+    }
+
+    fn commit_group(
+        &mut self,
+        shared: &Shared,
+        length_max: usize,
+        first: Box<Waiting>,
+        mut next: impl FnMut() -> Option<Job>,
+        left_over: &mut Option<Job>,
+    ) -> std::result::Result<(), fjall::Error> {
+        let mut group = Group::new(self.database.batch(first.commit.writes()), self.clock);
+        let mut answers = Vec::new();
+        let mut waiting = first;
+        loop {
+            let Waiting { commit, reply, permits } = *waiting;
+            let mut ground = Ground { shared, picture: &self.picture, recent: &mut self.recent };
+            answers.push((reply, group.add(&mut ground, commit), permits));
+            if answers.len() >= length_max || group.batch.len() >= GROUP_WRITES_MAX {
+                break;
+            }
+            match next() {
+                Some(Job::Commit(job)) if !group.conflicts(&job.commit) && group.batch.len() + job.commit.writes() <= GROUP_WRITES_MAX => {
+                    waiting = job;
+                }
+                other => {
+                    *left_over = other;
+                    break;
+                }
+            }
+        }
+        let clock = group.clock;
+        let written = match group.batch.len() {
+            0 => Ok(()),
+            _ => write(&self.database, shared, group),
+        };
+        if written.is_ok() && clock != self.clock {
+            self.clock = clock;
+            self.publish(shared);
+        }
+        for (reply, outcome, _permits) in answers {
+            let outcome = match &written {
+                Ok(()) => outcome,
+                Err(error) => Err(StorageError::Unavailable(error.to_string())),
+            };
+            // Whoever does not wait any more does not care.
+            let _ = reply.send(outcome);
+        }
+        written
+    }
+
+    fn register(
+        &mut self,
+        shared: &Shared,
+        tenant: &TenantId,
+        reply: oneshot::Sender<Result<()>>,
+    ) -> std::result::Result<(), fjall::Error> {
+        if shared.tenants.number(tenant).is_some() {
+            let _ = reply.send(Ok(()));
+            return Ok(());
+        }
+        let TenantNumber(number) = shared.tenants.next_number();
+        let mut batch = self.database.batch(1);
+        batch.insert(Space::Meta, tenant_key(tenant), number.to_be_bytes());
+        let written = batch.commit();
+        if written.is_ok() {
+            shared.tenants.insert(tenant.clone(), TenantNumber(number));
+            self.publish(shared);
+        }
+        let _ = reply.send(written.as_ref().map(|()| ()).map_err(|error| StorageError::Unavailable(error.to_string())));
+        written
+    }
+
+    fn publish(&mut self, shared: &Shared) {
+        let snapshot = self.database.snapshot();
+        self.picture = Arc::new(Picture { snapshot, sequence: self.clock.sequence, tenants: shared.tenants.clone() });
+        shared.publish(Some(Arc::clone(&self.picture)));
+    }
+}
+
+fn write(database: &Database, shared: &Shared, group: Group) -> std::result::Result<(), fjall::Error> {
+    let failure = |kind: std::io::ErrorKind| Err(fjall::Error::Io(kind.into()));
+    match shared.faults.take() {
+        None => {
+            database.wait_for_room()?;
+            group.seal().commit()
+        }
+        Some(Fault::BeforeWrite) => failure(std::io::ErrorKind::StorageFull),
+        Some(Fault::AfterWrite) => {
+            group.seal().commit()?;
+            failure(std::io::ErrorKind::Other)
+        }
+    }
+}
+
+fn check_format(database: &Database) -> std::result::Result<(), DatabaseError> {
+    match database.snapshot().get(Space::Meta, FORMAT_KEY)? {
+        Some(found) => match found.as_ref().try_into().map(u32::from_be_bytes) {
+            Ok(FORMAT) => Ok(()),
+            Ok(other) => Err(DatabaseError::Format(other)),
+            Err(_) => Err(DatabaseError::Content(StorageError::Damaged("the format's record is not 4 bytes".into()))),
+        },
+        None => {
+            let mut batch = database.batch(1);
+            batch.insert(Space::Meta, FORMAT_KEY, FORMAT.to_be_bytes());
+            Ok(batch.commit()?)
+        }
+    }
+}
+
+fn refuse(job: Job, reason: &str) {
+    let refusal = StorageError::Unavailable(reason.to_owned());
+    match job {
+        Job::Commit(waiting) => drop(waiting.reply.send(Err(refusal))),
+        Job::Register(_, reply) => drop(reply.send(Err(refusal))),
+        Job::Lend(reply) => drop(reply.send(Err(refusal))),
+    }
+}

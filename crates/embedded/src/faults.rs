@@ -1,0 +1,43 @@
+//! Faults that tests put in.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The next write fails before a byte of it is written.
+    BeforeWrite,
+    /// The next write fails after it is on stable storage, so that its outcome is not known.
+    AfterWrite,
+}
+
+/// Where tests say what goes wrong.
+#[derive(Debug, Default)]
+pub struct Faults {
+    next: Mutex<Option<Fault>>,
+    disk_full: AtomicBool,
+}
+
+impl Faults {
+    /// Lets the next write fail.
+    pub fn inject(&self, fault: Fault) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    /// Whether there is no room on the disk, until told otherwise.
+    pub fn set_disk_full(&self, full: bool) {
+        self.disk_full.store(full, Ordering::SeqCst);
+    }
+
+    pub(crate) fn take(&self) -> Option<Fault> {
+        if self.is_disk_full() {
+            return Some(Fault::BeforeWrite);
+        }
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,293 @@
+//! The store: what is behind the ports of resources and of search.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
+use fhirpool_fhir::definitions::ParameterNumber;
+use fhirpool_fhir::{OrderedId, ResourceKey, Timestamp, VersionId};
+use fhirpool_search::Extractors;
+use fhirpool_storage::value::Codec;
+use fhirpool_storage::{
+    Change, Commit, CommitOutcome, HistoryEntry, HistoryPage, HistoryRequest, KeyEpoch, KeyRing, ResourceStore, Result, SearchIndex,
+    SearchPage, SearchRequest, StorageError, StoredVersion, TenantKey, View,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::Settings;
+use crate::committer::{Committer, Job, Waiting};
+use crate::database::{Database, Space};
+use crate::error::OpenError;
+use crate::history;
+use crate::keys::ResourceSlot;
+use crate::lock::FolderLock;
+use crate::picture::Picture;
+use crate::prepare::{Preparation, Prepared, PreparedChange, check_shape, prepared_bytes};
+use crate::record;
+use crate::search::StoredPostings;
+use crate::shared::{Now, Shared};
+use crate::tenants::Scope;
+
+/// The folder of the database in the data folder.
+pub(crate) const DATABASE_FOLDER: &str = "store";
+
+/// Commits of at most so many changes are prepared where they are asked for.
+const INLINE_CHANGES_MAX: usize = 8;
+/// Larger ones are prepared on other threads, so many changes at a time.
+const CHUNK_CHANGES: usize = 256;
+
+/// What the store is built on.
+pub struct Ports {
+    /// Keeps the tenants' keys.
+    pub keys: Arc<dyn KeyRing>,
+    /// Gives the entry of `_lastUpdated`.
+    pub extractors: Arc<Extractors>,
+    /// Tells the time.
+    pub now: Now,
+}
+
+/// The embedded store of one data folder. Closed when dropped.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    keys: Arc<dyn KeyRing>,
+    codec: Codec,
+    /// The parameter of `_lastUpdated`.
+    time: ParameterNumber,
+    /// A permit for each commit that may wait.
+    places: Semaphore,
+    /// A permit for each KiB that waiting commits may hold.
+    memory: Arc<Semaphore>,
+    memory_max: u32,
+    queue: Option<SyncSender<Job>>,
+    committer: Option<JoinHandle<()>>,
+    /// Held as long as the database is open.
+    _lock: FolderLock,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a data folder, or makes it.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another process has the folder open.
+    pub fn open(folder: &Path, settings: Settings, ports: Ports) -> std::result::Result<Self, OpenError> {
+        std::fs::create_dir_all(folder)?;
+        let lock = FolderLock::acquire(folder)?;
+        let Ports { keys, extractors, now } = ports;
+        let time = extractors.last_updated_entry(Timestamp(0)).parameter;
+        let shared = Arc::new(Shared::new(extractors, now, settings.search.clone()));
+        // One place more than commits may wait, for what is asked besides.
+        let (sender, queue) = sync_channel(settings.queue_length + 16);
+        let places = Semaphore::new(settings.queue_length);
+        let memory_max = u32::try_from(settings.queue_bytes / 1024).unwrap_or(u32::MAX).max(1);
+        let committer = Committer::open(&folder.join(DATABASE_FOLDER), settings, Arc::clone(&shared), queue)?;
+        let committer = committer.start()?;
+        Ok(Self {
+            shared,
+            keys,
+            codec: Codec::default(),
+            time,
+            places,
+            memory: Arc::new(Semaphore::new(memory_max as usize)),
+            memory_max,
+            queue: Some(sender),
+            committer: Some(committer),
+            _lock: lock,
+        })
+    }
+
+    /// Makes a tenant known, if it is not yet.
+    pub async fn register_tenant(&self, tenant: &TenantId) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Register(tenant.clone(), reply), answer).await
+    }
+
+    /// The tenants, by name.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.shared.tenants.all().into_iter().map(|(tenant, _)| tenant).collect()
+    }
+
+    /// Whether a tenant is known.
+    pub fn has_tenant(&self, tenant: &TenantId) -> bool {
+        self.shared.tenants.number(tenant).is_some()
+    }
+
+    /// Bytes on disk, by part of the store.
+    pub async fn disk_bytes(&self) -> Result<Vec<(&'static str, u64)>> {
+        Ok(self.lend().await?.disk_bytes())
+    }
+
+    /// Writes out what is in memory and merges all tables, which takes its time; reads and writes go on.
+    pub async fn compact(&self) -> Result<()> {
+        let database = self.lend().await?;
+        in_background(move || database.compact()).await
+    }
+
+    /// Where tests put in faults.
+    #[cfg(any(test, feature = "faults"))]
+    pub fn faults(&self) -> &crate::faults::Faults {
+        &self.shared.faults
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn keys(&self) -> &Arc<dyn KeyRing> {
+        &self.keys
+    }
+
+    async fn lend(&self) -> Result<Database> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Lend(reply), answer).await
+    }
+
+    async fn ask<T>(&self, job: Job, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.try_send(job).map_err(|_| StorageError::Overloaded)?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    async fn open_record(&self, tenant: &TenantId, key: &ResourceKey, bytes: &[u8]) -> Result<StoredVersion> {
+        let epoch = record::epoch(bytes)?.unwrap_or(KeyEpoch(0));
+        let tenant_key = self.keys.unwrap(tenant, epoch).await?;
+        record::read(bytes, tenant, key, &tenant_key)
+    }
+
+    async fn prepare(&self, access: &WriteAccess, commit: Commit, key: Arc<TenantKey>) -> Result<Prepared> {
+        let preparation = Arc::new(Preparation { picture: self.shared.picture()?, key, codec: self.codec, time: self.time });
+        let assumptions = preparation.assumptions(access, commit.assumptions)?;
+        let changes = match commit.changes.len() {
+            ..=INLINE_CHANGES_MAX => preparation.changes(access, commit.changes)?,
+            _ => prepare_apart(&preparation, access, commit.changes).await?,
+        };
+        let sequence = preparation.picture.sequence;
+        Ok(Prepared { tenant: access.tenant().clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions })
+    }
+}
+
+/// Prepares a large commit on other threads, two chunks at a time.
+async fn prepare_apart(preparation: &Arc<Preparation>, access: &WriteAccess, mut changes: Vec<Change>) -> Result<Vec<PreparedChange>> {
+    const AT_ONCE: usize = 2;
+    let mut prepared = Vec::with_capacity(changes.len());
+    let mut running = std::collections::VecDeque::with_capacity(AT_ONCE);
+    // From the front, so that bodies are dropped as they are done.
+    changes.reverse();
+    while !changes.is_empty() || !running.is_empty() {
+        if !changes.is_empty() && running.len() < AT_ONCE {
+            let mut chunk = changes.split_off(changes.len().saturating_sub(CHUNK_CHANGES));
+            chunk.reverse();
+            let (preparation, access) = (Arc::clone(preparation), access.clone());
+            running.push_back(tokio::task::spawn_blocking(move || preparation.changes(&access, chunk)));
+        } else if let Some(done) = running.pop_front() {
+            prepared.extend(done.await.map_err(|error| StorageError::Unavailable(error.to_string()))??);
+        }
+    }
+    Ok(prepared)
+}
+
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StorageError::Unavailable(error.to_string()))?
+}
+
+fn stopped() -> StorageError {
+    StorageError::Unavailable("the store is closing".into())
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // The committer ends when nobody can send any more; then the database is closed.
+        drop(self.queue.take());
+        if let Some(committer) = self.committer.take() {
+            let _ = committer.join();
+        }
+        self.shared.publish(None);
+    }
+}
+
+#[async_trait]
+impl ResourceStore for EmbeddedStore {
+    async fn read(&self, access: &ReadAccess, key: &ResourceKey) -> Result<Option<StoredVersion>> {
+        let picture = self.shared.picture()?;
+        let slot = slot(&picture, access, key)?;
+        match picture.snapshot.get(Space::Resources, slot.as_bytes())? {
+            Some(bytes) => self.open_record(access.tenant(), key, &bytes).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn view(&self, access: &ReadAccess) -> Result<View> {
+        let picture = self.shared.picture()?;
+        Scope::of(access, &picture.tenants)?;
+        Ok(picture.view())
+    }
+
+    async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> Result<Vec<Option<StoredVersion>>> {
+        let picture = Picture::of(view)?;
+        let mut versions = Vec::with_capacity(keys.len());
+        for key in keys {
+            let slot = slot(&picture, access, key)?;
+            versions.push(match picture.snapshot.get(Space::Resources, slot.as_bytes())? {
+                Some(bytes) => Some(self.open_record(access.tenant(), key, &bytes).await?),
+                None => None,
+            });
+        }
+        Ok(versions)
+    }
+
+    async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> Result<Option<StoredVersion>> {
+        let picture = self.shared.picture()?;
+        let slot = slot(&picture, access, key)?;
+        match history::record(&picture.snapshot, &slot, version)? {
+            Some(bytes) => self.open_record(access.tenant(), key, &bytes).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn history(&self, access: &ReadAccess, request: &HistoryRequest) -> Result<HistoryPage> {
+        let picture = self.shared.picture()?;
+        let found = history::page(&Scope::of(access, &picture.tenants)?, &picture, request)?;
+        let mut entries = Vec::with_capacity(found.records.len());
+        for (key, bytes) in found.records {
+            let version = self.open_record(access.tenant(), &key, &bytes).await?;
+            entries.push(HistoryEntry { key, version });
+        }
+        Ok(HistoryPage { entries, next: found.next, total: found.total })
+    }
+
+    async fn commit(&self, access: &WriteAccess, commit: Commit) -> Result<CommitOutcome> {
+        check_shape(&commit.changes)?;
+        Scope::of(access.as_read(), &self.shared.tenants)?;
+        let _place = self.places.try_acquire().map_err(|_| StorageError::Overloaded)?;
+        let kibibytes = u32::try_from(prepared_bytes(&commit.changes) / 1024).unwrap_or(u32::MAX).clamp(1, self.memory_max);
+        let permits = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
+        let key = self.keys.data_key(access.tenant()).await?;
+        let commit = self.prepare(access, commit, key).await?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Commit(Box::new(Waiting { commit, reply, permits })), answer).await
+    }
+}
+
+fn slot(picture: &Picture, access: &ReadAccess, key: &ResourceKey) -> Result<ResourceSlot> {
+    let scope = Scope::of(access, &picture.tenants)?;
+    ResourceSlot::new(&scope, key.resource_type, &OrderedId::from(&key.id))
+}
+
+#[async_trait]
+impl SearchIndex for EmbeddedStore {
+    async fn search(&self, access: &ReadAccess, request: &SearchRequest) -> Result<SearchPage> {
+        let picture = match &request.view {
+            Some(view) => Picture::of(view)?,
+            None => self.shared.picture()?,
+        };
+        let (shared, access, request) = (Arc::clone(&self.shared), access.clone(), request.clone());
+        in_background(move || {
+            let postings = StoredPostings::new(Scope::of(&access, &picture.tenants)?, &picture);
+            let found = crate::search::search(&postings, &shared.search_cache, &shared.search_settings, &request)?;
+            Ok(SearchPage { view: picture.view(), hits: found.hits, more: found.more, total: found.total })
+        })
+        .await
+    }
+}
