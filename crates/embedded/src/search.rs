@@ -2,7 +2,7 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | `postings` | what is read of the store, as a trait |
+//! | `postings`, `stored` | what is read of the store, as a trait; reading it from a snapshot |
 //! | `budget` | the limits of one search |
 //! | `ids`, `column` | sorted lists of ids; values by resource |
 //! | `cache`, `changes` | lists and columns kept between searches, and why they are exact |
@@ -26,6 +26,7 @@ mod ids;
 mod order;
 mod postings;
 mod reader;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +40,8 @@ use fhirpool_storage::{Result, SearchHit, SearchRequest, TotalMode};
 pub use budget::SearchSettings;
 pub(crate) use cache::SearchCache;
 pub(crate) use ids::IdRef;
-pub(crate) use postings::{Entries, Postings, Stretch};
+pub(crate) use postings::{Postings, Stretch};
+pub(crate) use stored::StoredPostings;
 
 use crate::search::cache::Subject;
 use crate::search::ids::IdList;

@@ -32,10 +32,10 @@ use fhirpool_storage::Result;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter, sync::DefaultLifecycle};
 
+use crate::forward::Forward;
 use crate::search::changes::ChangeLog;
 use crate::search::column::ColumnView;
 use crate::search::ids::{IdList, IdListBuilder};
-use crate::search::postings::Entries;
 
 /// What searches keep for later ones.
 pub(crate) struct SearchCache {
@@ -66,7 +66,7 @@ pub(crate) enum Subject<'a> {
 
 impl Subject<'_> {
     /// Whether a resource belongs to it; `None`: it is not there.
-    pub(crate) fn holds(self, entries: Option<&Entries>) -> bool {
+    pub(crate) fn holds(self, entries: Option<&Forward>) -> bool {
         let Some(entries) = entries else { return false };
         match self {
             Self::All => true,
@@ -163,7 +163,7 @@ pub(crate) struct Moment {
 }
 
 /// Looks at a resource in the snapshot of the search; `None`: it is not there.
-pub(crate) type Look<'a> = &'a mut dyn FnMut(&OrderedId) -> Result<Option<Arc<Entries>>>;
+pub(crate) type Look<'a> = &'a mut dyn FnMut(&OrderedId) -> Result<Option<Forward>>;
 
 impl SearchCache {
     /// An empty cache of so many bytes, for a database just opened.
@@ -191,7 +191,7 @@ impl SearchCache {
         }
         let (mut added, mut removed) = (IdListBuilder::default(), IdListBuilder::default());
         for id in &changed {
-            let holds = subject.holds(look(id)?.as_deref());
+            let holds = subject.holds(look(id)?.as_ref());
             match (list.contains(id.into()), holds) {
                 (false, true) => added.push(id.into()),
                 (true, false) => removed.push(id.into()),

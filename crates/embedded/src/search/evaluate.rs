@@ -15,7 +15,7 @@ use crate::search::budget::{ENTRIES_COST, SEEK_COST};
 use crate::search::cache::Subject;
 use crate::search::condition::{Check, Condition};
 use crate::search::ids::{IdList, IdListBuilder, IdRef};
-use crate::search::postings::{Entries, Postings, Stretch};
+use crate::search::postings::{Postings, Stretch};
 use crate::search::reader::Reader;
 
 /// Chains, `_has` and alternatives within each other; the parser refuses deeper ones long before.
@@ -255,10 +255,9 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
                 sources.iter().for_each(|id| cursor.values(id).for_each(&mut take));
             }
             None => {
-                let mut entries = Entries::default();
                 for id in sources.iter() {
-                    self.reader.entries(source_type, id, &mut entries)?;
-                    entries.values(parameter).for_each(&mut take);
+                    let entries = self.reader.entries(source_type, id)?;
+                    entries.iter().flat_map(|entries| entries.values(parameter)).for_each(&mut take);
                 }
             }
         }
@@ -341,10 +340,9 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         if one_by_one.is_empty() {
             return Ok(candidates);
         }
-        let mut entries = Entries::default();
         let verified = candidates.try_filter(|id| {
-            let there = self.reader.entries(self.resource_type, id, &mut entries)?;
-            Ok::<_, StorageError>(there && one_by_one.iter().all(|condition| condition.holds(entries.values(condition.check.parameter()))))
+            let Some(entries) = self.reader.entries(self.resource_type, id)? else { return Ok(false) };
+            Ok::<_, StorageError>(one_by_one.iter().all(|condition| condition.holds(entries.values(condition.check.parameter()))))
         })?;
         Ok(Arc::new(verified))
     }

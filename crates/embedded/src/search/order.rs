@@ -12,7 +12,7 @@ use fhirpool_storage::Result;
 use crate::search::budget::{ENTRIES_COST, SEEK_COST};
 use crate::search::column::{ColumnCursor, ColumnView};
 use crate::search::ids::{IdList, IdRef};
-use crate::search::postings::{Entries, Postings, Stretch, behind_value};
+use crate::search::postings::{Postings, Stretch, behind_value};
 use crate::search::reader::Reader;
 
 /// The first places of an order behind one of its places.
@@ -83,13 +83,10 @@ impl<P: Postings> Reader<'_, P> {
         let mut sources: Vec<_> = sort.iter().zip(&columns).map(|(by, column)| key_source(by, column.as_deref())).collect();
         let needs_entries = sources.iter().any(|source| matches!(source, KeySource::Entries(_)));
         self.budget.spend(ids.len() as u64 / ENTRIES_COST)?;
-        let mut entries = Entries::default();
         let mut id_bytes = Vec::with_capacity(17);
         let mut keys: Vec<Option<&[u8]>> = Vec::with_capacity(sort.len());
         for id in ids.iter() {
-            if needs_entries {
-                self.entries(resource_type, id, &mut entries)?;
-            }
+            let entries = if needs_entries { self.entries(resource_type, id)? } else { None };
             id_bytes.clear();
             id.write(&mut id_bytes);
             let mut keys_of_id = reuse(keys);
@@ -97,7 +94,9 @@ impl<P: Postings> Reader<'_, P> {
                 keys_of_id.push(match source {
                     KeySource::Id => Some(&*id_bytes),
                     KeySource::Column(cursor) => extreme(cursor.values(id), by.descending),
-                    KeySource::Entries(parameter) => extreme(entries.values(*parameter), by.descending),
+                    KeySource::Entries(parameter) => {
+                        extreme(entries.iter().flat_map(|entries| entries.values(*parameter)), by.descending)
+                    }
                 });
             }
             first.offer(&keys_of_id, resource_type, id);
@@ -124,7 +123,7 @@ impl<P: Postings> Reader<'_, P> {
             return Ok(None);
         }
         let steps_left = 4 * self.settings.walk_length_min;
-        let mut walker = Walker { reader: self, walk, parameter, places: Vec::new(), entries: Entries::default(), steps_left };
+        let mut walker = Walker { reader: self, walk, parameter, places: Vec::new(), steps_left };
         let is_complete = if walk.by.descending { walker.descend()? } else { walker.ascend()? };
         Ok(is_complete.then_some(walker.places))
     }
@@ -152,7 +151,6 @@ struct Walker<'s, 'r, P> {
     walk: &'s Walk<'s>,
     parameter: ParameterNumber,
     places: Vec<Position>,
-    entries: Entries,
     /// Until it is dearer than sorting.
     steps_left: u64,
 }
@@ -221,9 +219,10 @@ impl<P: Postings> Walker<'_, '_, P> {
     }
 
     /// Whether a value is the one of its resource that counts.
-    fn is_key(&mut self, value: &[u8], id: IdRef<'_>) -> Result<bool> {
-        self.reader.entries(self.walk.resource_type, id, &mut self.entries)?;
-        Ok(extreme(self.entries.values(self.parameter), self.walk.by.descending) == Some(value))
+    fn is_key(&self, value: &[u8], id: IdRef<'_>) -> Result<bool> {
+        let entries = self.reader.entries(self.walk.resource_type, id)?;
+        let values = entries.iter().flat_map(|entries| entries.values(self.parameter));
+        Ok(extreme(values, self.walk.by.descending) == Some(value))
     }
 }
 

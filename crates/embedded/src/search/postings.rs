@@ -6,6 +6,7 @@ use fhirpool_fhir::ResourceType;
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_storage::Result;
 
+use crate::forward::Forward;
 use crate::search::ids::IdRef;
 
 /// A tenant's index in a snapshot. Everything is read as of [`Postings::sequence`]: two with the same tenant and sequence
@@ -28,8 +29,8 @@ pub(crate) trait Postings {
     /// The greatest value of the postings of a stretch.
     fn greatest_value(&self, stretch: Stretch<'_>) -> Result<Option<Vec<u8>>>;
 
-    /// Reads what is posted for a resource; `false`, and nothing read, if it is not there or deleted.
-    fn entries(&self, resource_type: ResourceType, id: IdRef<'_>, entries: &mut Entries) -> Result<bool>;
+    /// What is posted for a resource; `None` if it is not there or deleted.
+    fn entries(&self, resource_type: ResourceType, id: IdRef<'_>) -> Result<Option<Forward>>;
 
     /// Visits the ids of the resources that are there, in order, from behind `after`, until told to break.
     fn ids(&self, resource_type: ResourceType, after: Option<IdRef<'_>>, visit: &mut dyn FnMut(IdRef<'_>) -> ControlFlow<()>)
@@ -58,36 +59,4 @@ pub(crate) fn behind_value(value: &[u8]) -> Vec<u8> {
     bound.extend_from_slice(value);
     bound.push(u8::MAX);
     bound
-}
-
-/// What is posted for one resource; a buffer to be used again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Entries {
-    bytes: Vec<u8>,
-    /// Parameter, and where its value ends in `bytes`; it starts where the one before ends.
-    ends: Vec<(ParameterNumber, u32)>,
-}
-
-impl Entries {
-    /// Drops all.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    /// Adds one.
-    pub(crate) fn push(&mut self, parameter: ParameterNumber, value: &[u8]) {
-        self.bytes.extend_from_slice(value);
-        self.ends.push((parameter, self.bytes.len() as u32));
-    }
-
-    /// The values of a parameter.
-    pub(crate) fn values(&self, parameter: ParameterNumber) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().filter_map(move |(entry, end)| {
-            let range = start as usize..*end as usize;
-            start = *end;
-            (*entry == parameter).then(|| &self.bytes[range])
-        })
-    }
 }

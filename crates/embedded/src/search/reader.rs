@@ -10,11 +10,12 @@ use fhirpool_fhir::{OrderedId, ResourceType};
 use fhirpool_search::ValueTest;
 use fhirpool_storage::Result;
 
+use crate::forward::Forward;
 use crate::search::budget::{Budget, ENTRIES_COST, SEEK_COST, SearchSettings};
 use crate::search::cache::{Moment, SearchCache, Subject};
 use crate::search::column::{ColumnBuilder, ColumnView};
 use crate::search::ids::{IdList, IdListBuilder, IdRef};
-use crate::search::postings::{Entries, Postings, Stretch, behind_value};
+use crate::search::postings::{Postings, Stretch, behind_value};
 
 /// Reads of one search.
 pub(crate) struct Reader<'a, P> {
@@ -27,7 +28,7 @@ pub(crate) struct Reader<'a, P> {
     /// What is left of them.
     pub(crate) budget: Budget,
     /// Resources that changed lately, looked at once for all lists and columns.
-    looked: RefCell<HashMap<(ResourceType, OrderedId), Option<Arc<Entries>>>>,
+    looked: RefCell<HashMap<(ResourceType, OrderedId), Option<Forward>>>,
 }
 
 impl<'a, P: Postings> Reader<'a, P> {
@@ -118,10 +119,10 @@ impl<'a, P: Postings> Reader<'a, P> {
         Ok(spent >= self.postings.count(resource_type)?)
     }
 
-    /// Reads what is posted for a resource; `false` if it is not there.
-    pub(crate) fn entries(&self, resource_type: ResourceType, id: IdRef<'_>, entries: &mut Entries) -> Result<bool> {
+    /// What is posted for a resource; `None` if it is not there.
+    pub(crate) fn entries(&self, resource_type: ResourceType, id: IdRef<'_>) -> Result<Option<Forward>> {
         self.budget.spend(ENTRIES_COST)?;
-        self.postings.entries(resource_type, id, entries)
+        self.postings.entries(resource_type, id)
     }
 
     /// Those of some ids that are there.
@@ -129,8 +130,7 @@ impl<'a, P: Postings> Reader<'a, P> {
         if let Some(all) = self.kept_list(resource_type, Subject::All)? {
             return Ok(ids.intersection(&all));
         }
-        let mut entries = Entries::default();
-        ids.try_filter(|id| self.entries(resource_type, id, &mut entries))
+        ids.try_filter(|id| Ok(self.entries(resource_type, id)?.is_some()))
     }
 
     /// Visits a stretch within the budget; `false` if it was left after `max` postings.
@@ -219,13 +219,11 @@ impl<'a, P: Postings> Reader<'a, P> {
         Ok(outcome?.then(|| ids.finish()))
     }
 
-    fn look(&self, resource_type: ResourceType, id: &OrderedId) -> Result<Option<Arc<Entries>>> {
+    fn look(&self, resource_type: ResourceType, id: &OrderedId) -> Result<Option<Forward>> {
         if let Some(known) = self.looked.borrow().get(&(resource_type, id.clone())) {
             return Ok(known.clone());
         }
-        let mut entries = Entries::default();
-        let there = self.entries(resource_type, id.into(), &mut entries)?;
-        let looked = there.then(|| Arc::new(entries));
+        let looked = self.entries(resource_type, id.into())?;
         self.looked.borrow_mut().insert((resource_type, id.clone()), looked.clone());
         Ok(looked)
     }

@@ -5,11 +5,13 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use fhirpool_authz::TypeSet;
+use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::{OrderedId, ResourceType};
 use fhirpool_search::IndexEntry;
 use fhirpool_storage::{Result, StorageError};
 
-use crate::search::{Entries, IdRef, Postings, SearchCache, Stretch};
+use crate::forward::{Forward, Packed};
+use crate::search::{IdRef, Postings, SearchCache, Stretch};
 
 /// What is there after a commit.
 #[derive(Debug, Clone, Default)]
@@ -118,12 +120,11 @@ impl Postings for Snapshot {
         Ok(self.range(stretch)?.next_back().map(|(value, _)| value.to_vec()))
     }
 
-    fn entries(&self, resource_type: ResourceType, id: IdRef<'_>, entries: &mut Entries) -> Result<bool> {
+    fn entries(&self, resource_type: ResourceType, id: IdRef<'_>) -> Result<Option<Forward>> {
         self.check(resource_type)?;
-        entries.clear();
-        let Some(found) = self.state.resources.get(&(resource_type, id.to_ordered())) else { return Ok(false) };
-        found.iter().for_each(|entry| entries.push(entry.parameter, &entry.value));
-        Ok(true)
+        let found = self.state.resources.get(&(resource_type, id.to_ordered()));
+        let time = IndexEntry { parameter: ParameterNumber(0), value: vec![1] };
+        Ok(found.map(|entries| Forward::read(Packed::new(entries, time.parameter).with_time(&time).into())))
     }
 
     fn ids(
