@@ -2,6 +2,9 @@
 
 use crate::ResourceType;
 
+#[cfg(test)]
+mod tests;
+
 /// A logical id: `[A-Za-z0-9\-\.]{1,64}` (R4 datatypes.html#id).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceId(Box<str>);
@@ -105,11 +108,14 @@ impl OrderedId {
         }
     }
 
-    /// Reads what [`OrderedId::write`] wrote; the slice must hold nothing else.
+    /// Reads what [`OrderedId::write`] wrote; `None` for anything else.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&Self::UUID_MARKER, rest) => Some(Self::Uuid(rest.try_into().ok()?)),
-            (&Self::TEXT_MARKER, rest) => Some(Self::Text(std::str::from_utf8(rest).ok()?.into())),
+            (&Self::TEXT_MARKER, rest) => {
+                let text = std::str::from_utf8(rest).ok()?;
+                ResourceId::is_valid(text).then(|| Self::Text(text.into()))
+            }
             _ => None,
         }
     }

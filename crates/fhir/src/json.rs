@@ -10,6 +10,9 @@
 //! Deliberately absent: numbers as floats (their text is the value), in-place mutation, serde.
 
 mod parse;
+mod scan;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 

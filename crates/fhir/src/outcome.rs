@@ -2,6 +2,9 @@
 
 use crate::json::Writer;
 
+#[cfg(test)]
+mod tests;
+
 /// How bad an issue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

@@ -3,6 +3,9 @@
 use crate::json::{Edit, Value, write_string};
 use crate::{ResourceId, Timestamp, VersionId};
 
+#[cfg(test)]
+mod tests;
+
 /// Compact JSON of a resource with its `id` in place and without `meta.versionId` and `meta.lastUpdated`, and where those go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceBody {
@@ -28,42 +31,31 @@ pub enum MetaPlace {
 
 impl ResourceBody {
     /// Takes a parsed resource over under an id: drops white space and the client's `meta.versionId` and `meta.lastUpdated`,
-    /// puts the id in place (behind `resourceType` where the client sent none) and applies the edits (sorted by place).
+    /// puts the id in place (behind `resourceType` where the client sent none) and applies the edits (sorted by place; each
+    /// names a value other than the id and `meta` themselves).
     ///
-    /// The value must be an object with a `resourceType`; a `meta` that is no object is kept as it is, for validation to refuse.
+    /// The value must be an object with a `resourceType`, and its `meta`, if there is one, an object.
     pub fn prepare(resource: Value<'_>, id: &ResourceId, edits: &[Edit]) -> Self {
         let mut text = String::with_capacity(resource.raw().len() + 64);
         let mut place = (0, MetaPlace::Absent);
         let has_id = resource.get("id").is_some();
-        let mut edits_left = edits;
-        text.push('{');
-        for (position, member) in resource.members().enumerate() {
-            if position > 0 {
-                text.push(',');
-            }
-            let name = member.name();
-            write_string(&name, &mut text);
+        let mut open = '{';
+        for member in resource.members() {
+            text.push(open);
+            open = ',';
+            text.push_str(member.raw_name());
             text.push(':');
-            let value = member.value();
+            let (name, value) = (member.name(), member.value());
             match &*name {
                 "id" => write_string(id.as_str(), &mut text),
-                "meta" if value.is_object() => place = write_meta(value, &mut text),
-                _ => {
-                    let mine = edits_left.partition_point(|edit| edit.range.start < value.range().end);
-                    value.write_edited(&edits_left[..mine], &mut text);
-                    edits_left = &edits_left[mine..];
-                }
+                "meta" if value.is_object() => place = write_meta(value, edits, &mut text),
+                _ => value.write_edited(edits, &mut text),
             }
-            if name == "resourceType" {
-                if !has_id {
-                    text.push_str(",\"id\":");
-                    write_string(id.as_str(), &mut text);
-                }
-                if place.1 == MetaPlace::Absent {
-                    place.0 = text.len();
-                }
+            if name == "resourceType" && !has_id {
+                text.push_str(",\"id\":");
+                write_string(id.as_str(), &mut text);
             }
-            if name == "id" && place.1 == MetaPlace::Absent {
+            if place.1 == MetaPlace::Absent && matches!(&*name, "id" | "resourceType") {
                 place.0 = text.len();
             }
         }
@@ -92,7 +84,7 @@ impl ResourceBody {
     }
 }
 
-fn write_meta(meta: Value<'_>, text: &mut String) -> (usize, MetaPlace) {
+fn write_meta(meta: Value<'_>, edits: &[Edit], text: &mut String) -> (usize, MetaPlace) {
     text.push('{');
     let offset = text.len();
     for member in meta.members() {
@@ -102,9 +94,9 @@ fn write_meta(meta: Value<'_>, text: &mut String) -> (usize, MetaPlace) {
         if text.len() > offset {
             text.push(',');
         }
-        write_string(&member.name(), text);
+        text.push_str(member.raw_name());
         text.push(':');
-        member.value().write_compact(text);
+        member.value().write_edited(edits, text);
     }
     let place = if text.len() > offset { MetaPlace::Filled } else { MetaPlace::Empty };
     text.push('}');

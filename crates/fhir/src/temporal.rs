@@ -1,5 +1,8 @@
 //! Instants of the server.
 
+#[cfg(test)]
+mod tests;
+
 /// Milliseconds since 1970-01-01T00:00:00Z: the resolution of `meta.lastUpdated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -10,25 +13,19 @@ impl Timestamp {
         let days = self.0.div_euclid(86_400_000);
         let millis = self.0.rem_euclid(86_400_000) as u32;
         let (year, month, day) = civil_from_days(days);
-        let mut digits = |value: u32, width: u32| {
-            for place in (0..width).rev() {
-                out.push(char::from(b'0' + (value / 10_u32.pow(place) % 10) as u8));
-            }
-        };
-        digits(year.clamp(0, 9999) as u32, 4);
-        out.push('-');
-        let mut pair = |value: u32, width: u32, behind: char| {
+        let mut number = |value: u32, width: u32, behind: char| {
             for place in (0..width).rev() {
                 out.push(char::from(b'0' + (value / 10_u32.pow(place) % 10) as u8));
             }
             out.push(behind);
         };
-        pair(month, 2, '-');
-        pair(day, 2, 'T');
-        pair(millis / 3_600_000, 2, ':');
-        pair(millis / 60_000 % 60, 2, ':');
-        pair(millis / 1000 % 60, 2, '.');
-        pair(millis % 1000, 3, 'Z');
+        number(year.clamp(0, 9999) as u32, 4, '-');
+        number(month, 2, '-');
+        number(day, 2, 'T');
+        number(millis / 3_600_000, 2, ':');
+        number(millis / 60_000 % 60, 2, ':');
+        number(millis / 1000 % 60, 2, '.');
+        number(millis % 1000, 3, 'Z');
     }
 }
 

@@ -1,7 +1,9 @@
 //! The parser: one pass, an explicit stack, no recursion.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::scan;
 use super::value::{Document, Kind, Node};
 
 /// What a text may cost.
@@ -71,9 +73,15 @@ pub struct ParseError {
     pub path: String,
 }
 
+/// A container whose end has not come yet.
 struct Open {
     node: u32,
     object: bool,
+    /// Whether members must be compared through a hash set at the end: there are many, or a name has an escape.
+    hashed: bool,
+    members: u8,
+    /// A bit for each name so far. A name whose bit is not set is new.
+    names: u64,
 }
 
 struct Parser<'a> {
@@ -83,9 +91,17 @@ struct Parser<'a> {
     nodes: Vec<Node>,
     open: Vec<Open>,
     depth_max: usize,
+    /// No white space between tokens so far.
+    compact: bool,
 }
 
 type Step<T> = Result<T, (ParseErrorKind, usize)>;
+
+/// The depth limit has this limit: writing a tree recurses.
+const DEPTH_MAX: usize = 1000;
+
+/// Objects with more members are checked for duplicates through a hash set.
+const MEMBERS_COMPARED_MAX: u8 = 24;
 
 pub(super) fn parse(source: Vec<u8>, limits: &Limits) -> Result<Document, ParseError> {
     if u32::try_from(source.len()).is_err() {
@@ -103,18 +119,19 @@ pub(super) fn parse(source: Vec<u8>, limits: &Limits) -> Result<Document, ParseE
         text: &source,
         bytes: source.as_bytes(),
         at: 0,
-        nodes: Vec::with_capacity(source.len() / 14 + 4),
+        nodes: Vec::with_capacity(source.len() / 12 + 4),
         open: Vec::with_capacity(16),
-        depth_max: limits.depth_max,
+        depth_max: limits.depth_max.min(DEPTH_MAX),
+        compact: true,
     };
     match parser.document() {
         Ok(()) => {
-            let nodes = parser.nodes;
-            Ok(Document { source, nodes })
+            let Parser { nodes, compact, .. } = parser;
+            Ok(Document { source, nodes, compact })
         }
         Err((kind, offset)) => {
             let (line, column) = place(source.as_bytes(), offset);
-            let path = parser.path();
+            let path = parser.path(offset);
             Err(ParseError { kind, offset, line, column, path })
         }
     }
@@ -130,93 +147,145 @@ fn place(bytes: &[u8], offset: usize) -> (usize, usize) {
 impl Parser<'_> {
     fn document(&mut self) -> Step<()> {
         self.space();
-        let mut done = self.value()?;
-        while !self.open.is_empty() {
-            done = self.next_child(done)?;
+        self.compact = true;
+        loop {
+            if !self.value()? {
+                continue;
+            }
+            // A value is complete: go on behind it, or close what it was the last of.
+            loop {
+                let compact = self.compact;
+                self.space();
+                let Some(open) = self.open.last() else {
+                    self.compact = compact;
+                    return if self.at == self.bytes.len() { Ok(()) } else { Err((ParseErrorKind::Trailing, self.at)) };
+                };
+                match (self.peek()?, open.object) {
+                    (b',', object) => {
+                        self.at += 1;
+                        self.space();
+                        if object {
+                            self.name()?;
+                        }
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => self.close()?,
+                    _ => return Err((ParseErrorKind::Syntax, self.at)),
+                }
+            }
         }
+    }
+
+    /// Reads a scalar or an empty container whole, or opens a container up to its first value. Says whether it is complete.
+    #[inline]
+    fn value(&mut self) -> Step<bool> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| true),
+            b'{' => {
+                self.open(Kind::Object)?;
+                if self.peek()? == b'}' {
+                    return self.close().map(|()| true);
+                }
+                self.name().map(|()| false)
+            }
+            b'[' => {
+                self.open(Kind::Array)?;
+                if self.peek()? == b']' {
+                    return self.close().map(|()| true);
+                }
+                Ok(false)
+            }
+            b't' => self.word("true", Kind::Bool),
+            b'f' => self.word("false", Kind::Bool),
+            b'n' => self.word("null", Kind::Null),
+            b'-' | b'0'..=b'9' => self.number().map(|()| true),
+            _ => Err((ParseErrorKind::Syntax, self.at)),
+        }
+    }
+
+    /// Takes the bracket and the white space behind it.
+    fn open(&mut self, kind: Kind) -> Step<()> {
+        if self.open.len() >= self.depth_max {
+            return Err((ParseErrorKind::Depth, self.at));
+        }
+        self.open.push(Open { node: self.nodes.len() as u32, object: kind == Kind::Object, hashed: false, members: 0, names: 0 });
+        let start = self.at;
+        self.at += 1;
+        self.push(kind, start, false);
         self.space();
-        if self.at < self.bytes.len() {
-            return Err((ParseErrorKind::Trailing, self.at));
-        }
         Ok(())
     }
 
-    /// One step inside the innermost container. `complete` says whether the value before this step was complete, so that
-    /// a comma or the end must follow; a container that was just opened wants its first child or its end.
-    fn next_child(&mut self, complete: bool) -> Step<bool> {
-        let object = self.open[self.open.len() - 1].object;
-        let close = if object { b'}' } else { b']' };
-        self.space();
-        let byte = self.peek()?;
-        if byte == close {
-            self.at += 1;
-            self.close()?;
-            return Ok(true);
-        }
-        if complete {
-            if byte != b',' {
-                return Err((ParseErrorKind::Syntax, self.at));
-            }
-            self.at += 1;
-            self.space();
-        }
-        if object {
-            if self.peek()? != b'"' {
-                return Err((ParseErrorKind::Syntax, self.at));
-            }
-            self.string()?;
-            self.space();
-            if self.peek()? != b':' {
-                return Err((ParseErrorKind::Syntax, self.at));
-            }
-            self.at += 1;
-            self.space();
-        }
-        self.value()
-    }
-
     fn close(&mut self) -> Step<()> {
-        let Some(open) = self.open.pop() else { return Err((ParseErrorKind::Syntax, self.at)) };
+        self.at += 1;
+        let Some(open) = self.open.last() else { return Err((ParseErrorKind::Syntax, self.at)) };
         let next = self.nodes.len() as u32;
         let node = &mut self.nodes[open.node as usize];
         node.end = self.at as u32;
         node.next = next;
-        if open.object { self.check_duplicates(open.node) } else { Ok(()) }
+        if open.hashed {
+            self.check_duplicates_hashed(open.node)?;
+        }
+        self.open.pop();
+        Ok(())
     }
 
-    fn check_duplicates(&self, object: u32) -> Step<()> {
-        let end = self.nodes[object as usize].next;
-        let mut keys: [(u32, u32); 16] = [(0, 0); 16];
-        let mut count = 0;
-        let mut escaped = false;
-        let mut index = object + 1;
-        while index < end {
-            let key = &self.nodes[index as usize];
-            escaped |= key.escaped;
-            if count == keys.len() || escaped {
-                return self.check_duplicates_hashed(object);
+    /// Reads a member's name and colon and the white space around it.
+    fn name(&mut self) -> Step<()> {
+        if self.peek()? != b'"' {
+            return Err((ParseErrorKind::Syntax, self.at));
+        }
+        let key = self.nodes.len();
+        let start = self.at;
+        let escaped = self.string()?;
+        self.check_duplicate(key, start, escaped)?;
+        self.space();
+        if self.peek()? != b':' {
+            return Err((ParseErrorKind::Syntax, self.at));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    /// Whether a name is new in its object. Most are told by their bit alone.
+    #[inline]
+    fn check_duplicate(&mut self, key: usize, start: usize, escaped: bool) -> Step<()> {
+        let name = &self.bytes[start + 1..self.at - 1];
+        let Some(open) = self.open.last_mut() else { return Ok(()) };
+        open.members = open.members.saturating_add(1);
+        open.hashed |= escaped || open.members > MEMBERS_COMPARED_MAX;
+        let bit = 1 << name_bit(name);
+        let maybe_there = open.names & bit != 0;
+        open.names |= bit;
+        if maybe_there && !open.hashed {
+            let first = open.node as usize + 1;
+            return self.compare_names(first, key);
+        }
+        Ok(())
+    }
+
+    fn compare_names(&self, first: usize, key: usize) -> Step<()> {
+        let text = |node: &Node| &self.bytes[node.start as usize..node.end as usize];
+        let name = text(&self.nodes[key]);
+        let mut index = first;
+        while index < key {
+            if text(&self.nodes[index]) == name {
+                return Err((ParseErrorKind::DuplicateKey, self.nodes[key].start as usize));
             }
-            let text = &self.bytes[key.start as usize..key.end as usize];
-            for (start, stop) in &keys[..count] {
-                if self.bytes[*start as usize..*stop as usize] == *text {
-                    return Err((ParseErrorKind::DuplicateKey, key.start as usize));
-                }
-            }
-            keys[count] = (key.start, key.end);
-            count += 1;
-            index = self.nodes[index as usize + 1].next;
+            index = self.nodes[index + 1].next as usize;
         }
         Ok(())
     }
 
     fn check_duplicates_hashed(&self, object: u32) -> Step<()> {
         let end = self.nodes[object as usize].next;
-        let mut seen = HashSet::new();
+        let mut seen: HashSet<Cow<'_, str>> = HashSet::new();
         let mut index = object + 1;
         while index < end {
             let key = &self.nodes[index as usize];
             let text = &self.text[key.start as usize + 1..key.end as usize - 1];
-            let name = if key.escaped { unescape(text) } else { text.to_owned() };
+            let name = if key.escaped { Cow::Owned(unescape(text)) } else { Cow::Borrowed(text) };
             if !seen.insert(name) {
                 return Err((ParseErrorKind::DuplicateKey, key.start as usize));
             }
@@ -225,53 +294,34 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// Skips white space. Mostly there is none, or a line end and its indentation.
+    #[inline]
     fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
-            self.at += 1;
+        if self.bytes.get(self.at).is_some_and(|byte| *byte <= b' ') {
+            self.at = scan::space_end(self.bytes, self.at);
+            self.compact = false;
         }
     }
 
+    #[inline]
     fn peek(&self) -> Step<u8> {
         self.bytes.get(self.at).copied().ok_or((ParseErrorKind::Syntax, self.at))
     }
 
+    #[inline]
     fn push(&mut self, kind: Kind, start: usize, escaped: bool) {
         let next = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { start: start as u32, end: self.at as u32, next, kind, escaped });
     }
 
-    /// Reads a scalar whole, or opens a container. Says whether the value is complete.
-    fn value(&mut self) -> Step<bool> {
-        match self.peek()? {
-            b'"' => self.string()?,
-            byte @ (b'{' | b'[') => {
-                if self.open.len() >= self.depth_max {
-                    return Err((ParseErrorKind::Depth, self.at));
-                }
-                let object = byte == b'{';
-                self.open.push(Open { node: self.nodes.len() as u32, object });
-                let start = self.at;
-                self.at += 1;
-                self.push(if object { Kind::Object } else { Kind::Array }, start, false);
-                return Ok(false);
-            }
-            b't' => self.word("true", Kind::Bool)?,
-            b'f' => self.word("false", Kind::Bool)?,
-            b'n' => self.word("null", Kind::Null)?,
-            b'-' | b'0'..=b'9' => self.number()?,
-            _ => return Err((ParseErrorKind::Syntax, self.at)),
-        }
-        Ok(true)
-    }
-
-    fn word(&mut self, word: &str, kind: Kind) -> Step<()> {
+    fn word(&mut self, word: &str, kind: Kind) -> Step<bool> {
         if !self.bytes[self.at..].starts_with(word.as_bytes()) {
             return Err((ParseErrorKind::Syntax, self.at));
         }
         let start = self.at;
         self.at += word.len();
         self.push(kind, start, false);
-        Ok(())
+        Ok(true)
     }
 
     fn number(&mut self) -> Step<()> {
@@ -311,28 +361,28 @@ impl Parser<'_> {
         if self.at == first { Err((ParseErrorKind::Number, start)) } else { Ok(()) }
     }
 
-    fn string(&mut self) -> Step<()> {
+    /// Reads a string and says whether it holds escapes.
+    #[inline]
+    fn string(&mut self) -> Step<bool> {
         let start = self.at;
-        self.at += 1;
         let mut escaped = false;
+        self.at = scan::plain_end(self.bytes, start + 1);
         loop {
-            let Some(&byte) = self.bytes.get(self.at) else { return Err((ParseErrorKind::Syntax, self.at)) };
-            match PLAIN[byte as usize] {
-                true => self.at += 1,
-                false if byte == b'"' => break,
-                false if byte == b'\\' => {
+            match self.bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
+                    self.at = scan::plain_end(self.bytes, self.at);
                 }
-                false => {
-                    let kind = if byte == 0 { ParseErrorKind::Nul } else { ParseErrorKind::Control };
-                    return Err((kind, self.at));
-                }
+                Some(0) => return Err((ParseErrorKind::Nul, self.at)),
+                Some(_) => return Err((ParseErrorKind::Control, self.at)),
+                None => return Err((ParseErrorKind::Syntax, self.at)),
             }
         }
         self.at += 1;
         self.push(Kind::String, start, escaped);
-        Ok(())
+        Ok(escaped)
     }
 
     fn escape(&mut self) -> Step<()> {
@@ -370,64 +420,77 @@ impl Parser<'_> {
         })
     }
 
-    /// The path of the innermost open value, for error texts.
-    fn path(&self) -> String {
+    /// The path of the innermost value that was open at an offset, for error texts; behind the resource's type where that
+    /// is known.
+    fn path(&self, offset: usize) -> String {
+        let reached = self.nodes.partition_point(|node| node.start as usize <= offset);
         let mut path = String::new();
-        for (depth, open) in self.open.iter().enumerate().take(20) {
-            let stop = self.open.get(depth + 1).map_or(self.nodes.len() as u32, |inner| inner.node);
-            if open.object {
-                if let Some(name) = self.last_key(open.node, stop, depth + 1 < self.open.len()) {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.extend(name.chars().take(64));
+        for (depth, open) in self.open.iter().enumerate().take(PATH_STEPS_MAX) {
+            let stop = self.open.get(depth + 1).map_or(reached, |inner| inner.node as usize);
+            if !open.object {
+                path.push_str(&format!("[{}]", self.children_before(open.node, stop)));
+                continue;
+            }
+            if depth == 0
+                && let Some(resource_type) = self.resource_type(stop)
+            {
+                path.push_str(resource_type);
+            }
+            if let Some(name) = self.last_name(open.node, stop) {
+                if !path.is_empty() {
+                    path.push('.');
                 }
-            } else {
-                path.push_str(&format!("[{}]", self.count_before(open.node, stop)));
+                path.extend(name.chars().take(PATH_NAME_CHARACTERS_MAX));
             }
         }
         path
     }
 
-    /// The name of the last member begun in an open object. Closed siblings say where they end; the open one does not.
-    fn last_key(&self, object: u32, stop: u32, inner_open: bool) -> Option<&str> {
-        let mut index = object + 1;
-        let mut last = None;
-        while index < stop {
-            last = Some(index);
-            let value = index + 1;
-            if value >= stop || (inner_open && value == stop) {
-                break;
-            }
-            index = self.nodes[value as usize].next;
-        }
-        let key = &self.nodes[last? as usize];
-        Some(&self.text[key.start as usize + 1..key.end as usize - 1])
+    /// The nodes of names and elements directly in an open container and ahead of `stop`.
+    fn children(&self, container: u32, stop: usize) -> impl Iterator<Item = usize> {
+        let object = self.nodes[container as usize].kind == Kind::Object;
+        let behind = move |child: usize| {
+            let value = child + usize::from(object);
+            // What is still open is the last, and does not know its end yet.
+            self.nodes.get(value).filter(|_| value < stop).map(|node| node.next as usize)
+        };
+        std::iter::successors(Some(container as usize + 1), move |child| behind(*child)).take_while(move |child| *child < stop)
     }
 
-    fn count_before(&self, array: u32, stop: u32) -> usize {
-        let mut index = array + 1;
-        let mut count = 0;
-        while index < stop {
-            count += 1;
-            index = self.nodes[index as usize].next;
-        }
-        count
+    fn last_name(&self, object: u32, stop: usize) -> Option<String> {
+        self.children(object, stop).last().map(|key| unescape(self.string_text(key)))
+    }
+
+    fn children_before(&self, array: u32, stop: usize) -> usize {
+        self.children(array, stop).count()
+    }
+
+    /// What the outermost object says it is, if it has said so already and in letters.
+    fn resource_type(&self, stop: usize) -> Option<&str> {
+        let key = self.children(0, stop).find(|key| self.string_text(*key) == "resourceType")?;
+        let value = key + 1;
+        let known = self.nodes.get(value).is_some_and(|node| node.kind == Kind::String) && value < stop;
+        known.then(|| self.string_text(value)).filter(|name| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    }
+
+    fn string_text(&self, index: usize) -> &str {
+        let node = &self.nodes[index];
+        &self.text[node.start as usize + 1..node.end as usize - 1]
     }
 }
 
-/// Bytes that stand for themselves inside a string.
-static PLAIN: [bool; 256] = {
-    let mut table = [true; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = false;
-        byte += 1;
-    }
-    table[b'"' as usize] = false;
-    table[b'\\' as usize] = false;
-    table
-};
+/// A path is cut to so many steps,
+const PATH_STEPS_MAX: usize = 20;
+/// and names in it to so many characters.
+const PATH_NAME_CHARACTERS_MAX: usize = 64;
+
+/// A number below 64 that differs for most names of one object.
+#[inline]
+fn name_bit(name: &[u8]) -> u32 {
+    let at = |place: usize| name.get(place).map_or(0, |byte| u32::from(*byte));
+    let mixed = at(0).wrapping_mul(31) ^ at(name.len() / 2).wrapping_mul(131) ^ (name.len() as u32).wrapping_mul(17);
+    (mixed ^ (mixed >> 6)) & 63
+}
 
 /// Decodes the escapes of a string that the parser has accepted.
 pub(super) fn unescape(text: &str) -> String {

@@ -42,6 +42,8 @@ pub(super) struct Node {
 pub struct Document {
     pub(super) source: String,
     pub(super) nodes: Vec<Node>,
+    /// No white space between tokens.
+    pub(super) compact: bool,
 }
 
 impl Document {
@@ -203,8 +205,8 @@ impl<'a> Member<'a> {
         self.document.nodes[self.key as usize].start as usize..self.value().range().end
     }
 
-    /// The name with its quotes and escapes.
-    pub(super) fn raw_name(self) -> &'a str {
+    /// The name with its quotes and escapes, as it came in.
+    pub fn raw_name(self) -> &'a str {
         let key = &self.document.nodes[self.key as usize];
         &self.document.source[key.start as usize..key.end as usize]
     }

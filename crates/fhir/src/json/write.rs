@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::scan;
 use super::value::{Kind, Value};
 
 /// Replaces the text of one value while a tree is written.
@@ -21,8 +22,13 @@ impl<'a> Value<'a> {
 
     /// Appends the tree without white space, with the edits (sorted by place, not nested) in place of the values they name.
     pub fn write_edited(self, edits: &[Edit], out: &mut String) {
-        let mut edits = edits;
-        write(self, &mut edits, out);
+        let first = edits.partition_point(|edit| edit.range.start < self.range().start);
+        let mut edits = &edits[first..];
+        if self.document.compact {
+            splice(self, edits, out);
+        } else {
+            write(self, &mut edits, out);
+        }
     }
 
     /// The tree indented by two spaces a level.
@@ -33,15 +39,22 @@ impl<'a> Value<'a> {
     }
 }
 
-fn write(value: Value<'_>, edits: &mut &[Edit], out: &mut String) {
-    let range = value.range();
-    while let Some((first, rest)) = edits.split_first()
-        && first.range.start < range.start
-    {
-        *edits = rest;
+/// Copies a value out of a text without white space.
+fn splice(value: Value<'_>, edits: &[Edit], out: &mut String) {
+    let source = value.document.source();
+    let Range { start: mut from, end } = value.range();
+    for edit in edits.iter().take_while(|edit| edit.range.end <= end) {
+        out.push_str(&source[from..edit.range.start]);
+        out.push_str(&edit.text);
+        from = edit.range.end;
     }
+    out.push_str(&source[from..end]);
+}
+
+/// Copies a value token by token. No deeper than the parser goes.
+fn write(value: Value<'_>, edits: &mut &[Edit], out: &mut String) {
     if let Some((first, rest)) = edits.split_first()
-        && first.range == range
+        && first.range.start == value.range().start
     {
         out.push_str(&first.text);
         *edits = rest;
@@ -49,26 +62,24 @@ fn write(value: Value<'_>, edits: &mut &[Edit], out: &mut String) {
     }
     match value.kind() {
         Kind::Object => {
-            out.push('{');
-            for (position, member) in value.members().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
+            let mut open = '{';
+            for member in value.members() {
+                out.push(open);
                 out.push_str(member.raw_name());
                 out.push(':');
                 write(member.value(), edits, out);
+                open = ',';
             }
-            out.push('}');
+            out.push_str(if open == '{' { "{}" } else { "}" });
         }
         Kind::Array => {
-            out.push('[');
-            for (position, element) in value.elements().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
+            let mut open = '[';
+            for element in value.elements() {
+                out.push(open);
                 write(element, edits, out);
+                open = ',';
             }
-            out.push(']');
+            out.push_str(if open == '[' { "[]" } else { "]" });
         }
         _ => out.push_str(value.raw()),
     }
@@ -115,23 +126,21 @@ fn pretty(value: Value<'_>, level: usize, out: &mut String) {
 /// Appends a string with quotes and the escapes JSON demands.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
+    let mut rest = text;
+    loop {
+        let (plain, special) = rest.split_at(scan::plain_end(rest.as_bytes(), 0));
+        out.push_str(plain);
+        let Some(character) = special.chars().next() else { break };
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            control => out.push_str(&format!("\\u{:04x}", u32::from(control))),
         }
-        out.push_str(&text[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            other => out.push_str(&format!("\\u{other:04x}")),
-        }
+        rest = &special[1..];
     }
-    out.push_str(&text[plain..]);
     out.push('"');
 }
 
