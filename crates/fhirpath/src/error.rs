@@ -28,7 +28,7 @@ pub enum EvaluationError {
     /// A type that the definitions do not know.
     #[error("unknown type `{0}`")]
     UnknownType(String),
-    /// An element that the type does not have; only of expressions resolved for a type.
+    /// An element that the type does not have; only found by a check.
     #[error("`{type_name}` has no element `{element}`")]
     UnknownElement {
         /// The type.
@@ -36,6 +36,9 @@ pub enum EvaluationError {
         /// The name asked for.
         element: String,
     },
+    /// A function that needs an order where there is none; only found by a check.
+    #[error("{0} needs an order")]
+    Unordered(&'static str),
     /// A variable that neither FHIR nor the context defines.
     #[error("unknown variable `%{0}`")]
     UnknownVariable(String),

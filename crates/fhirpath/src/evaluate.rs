@@ -3,7 +3,7 @@
 mod boundary;
 mod calendar;
 mod collections;
-mod convert;
+pub(crate) mod convert;
 mod equality;
 mod function;
 mod math;

@@ -6,7 +6,7 @@ use fhirpool_fhir::Definitions;
 
 use crate::ast::Ast;
 use crate::plan::{self, Plan};
-use crate::{Context, EvaluationError, Item, ParseError, evaluate, parser};
+use crate::{Context, EvaluationError, Item, ParseError, check, evaluate, parser};
 
 /// A parsed expression; cheap to copy, free of any context, to be kept.
 #[derive(Debug, Clone)]
@@ -41,6 +41,15 @@ impl Expression {
     pub fn for_type(&self, definitions: &Definitions, type_name: &str) -> Option<Self> {
         let Form::General(ast) = &self.form else { return Some(self.clone()) };
         plan::for_type(ast, definitions, type_name).map(|plan| Self { form: Form::Planned(Arc::new(plan)) })
+    }
+
+    /// Whether the expression makes sense for items of a type (`Observation`, `HumanName`): whether the types have the elements
+    /// it names, and what needs an order has one. Evaluation itself takes an unknown element for an empty collection.
+    pub fn check(&self, definitions: &Definitions, type_name: &str) -> Result<(), EvaluationError> {
+        match &self.form {
+            Form::General(ast) => check::check(ast, definitions, type_name),
+            Form::Planned(_) => Ok(()),
+        }
     }
 
     /// The items the expression yields on a focus.

@@ -6,6 +6,7 @@ use fhirpool_fhir::Definitions;
 use fhirpool_fhir::definitions::{Primitive, TypeId};
 use fhirpool_fhir::json::{Kind, Value};
 
+use crate::evaluate::convert;
 use crate::{CalendarUnit, Decimal, Moment, Quantity, Unit};
 
 /// One element of a collection.
@@ -203,6 +204,11 @@ impl<'a> Item<'a> {
             Self::Date(moment) | Self::DateTime(moment) | Self::Time(moment) => Some(*moment),
             _ => None,
         }
+    }
+
+    /// What `toString()` gives: of a date, number or quantity its FHIRPath form; `None` for elements that are no primitives.
+    pub fn to_text(&self, definitions: &Definitions) -> Option<String> {
+        convert::to_text(&self.system(definitions))
     }
 
     /// The value the operators see: of a primitive or quantity element its System value, else the item itself.

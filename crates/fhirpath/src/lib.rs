@@ -11,6 +11,7 @@
 //! look-ups (`memberOf`, `subsumes`, `conformsTo` to other than base definitions say that they are not supported).
 
 mod ast;
+mod check;
 mod context;
 mod decimal;
 mod error;

@@ -154,9 +154,9 @@ impl Quantity {
             return Some((left.to_base(self.value)?, right.to_base(other.value)?));
         }
         if left.to_base(Decimal::ONE)? >= right.to_base(Decimal::ONE)? {
-            Some((self.value, left.from_base(right.to_base(other.value)?)?))
+            Some((self.value, left.of_base(right.to_base(other.value)?)?))
         } else {
-            Some((right.from_base(left.to_base(self.value)?)?, other.value))
+            Some((right.of_base(left.to_base(self.value)?)?, other.value))
         }
     }
 
@@ -166,7 +166,7 @@ impl Quantity {
             return Some(self.value);
         }
         let (mine, theirs) = self.meanings(other)?;
-        theirs.from_base(mine.to_base(self.value)?)
+        theirs.of_base(mine.to_base(self.value)?)
     }
 
     /// Whether both are of one dimension.

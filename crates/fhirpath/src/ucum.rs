@@ -127,7 +127,7 @@ impl Meaning {
     }
 
     /// The value whose base value this is.
-    pub fn from_base(self, value: Decimal) -> Option<Decimal> {
+    pub fn of_base(self, value: Decimal) -> Option<Decimal> {
         value.checked_mul(self.denominator)?.checked_div(self.numerator)
     }
 

@@ -44,10 +44,11 @@ impl<'a> Evaluator<'_, 'a> {
     }
 }
 
+/// Digits: of a decimal those behind the point, of dates and times all that are stated.
 fn precision_of(item: &Item<'_>) -> Option<u8> {
     Some(match item {
-        Item::Integer(value) => u8::try_from(value.unsigned_abs().to_string().len()).ok()?,
-        Item::Decimal(value) => u8::try_from(value.to_string().bytes().filter(u8::is_ascii_digit).count()).ok()?,
+        Item::Integer(_) => 0,
+        Item::Decimal(value) => value.scale(),
         Item::Date(moment) | Item::DateTime(moment) => match moment.precision {
             Precision::Year => 4,
             Precision::Month => 6,

@@ -122,7 +122,7 @@ impl<'a> Evaluator<'_, 'a> {
         chosen.map_or(Ok(Vec::new()), |branch| self.evaluate(branch, scope))
     }
 
-    /// Stable, by the keys in turn; a key with a minus sign descends, an empty one comes first.
+    /// Stable, by the keys in turn; a key with a minus sign descends; an empty one comes first either way.
     fn sort(&mut self, keys: &[Ast], items: Items<'a>, scope: Scope<'_, 'a>) -> Outcome<'a> {
         let by_itself = [Ast::This];
         let keys = if keys.is_empty() { &by_itself } else { keys };
@@ -147,7 +147,8 @@ impl<'a> Evaluator<'_, 'a> {
                             Ordering::Equal
                         }
                     },
-                    (left, right) => left.is_some().cmp(&right.is_some()),
+                    (left, right) if left.is_some() != right.is_some() => return left.is_some().cmp(&right.is_some()),
+                    _ => Ordering::Equal,
                 };
                 if order != Ordering::Equal {
                     return if matches!(key, Ast::Negate(_)) { order.reverse() } else { order };
