@@ -1,8 +1,25 @@
 //! Batch and transaction (R4 http.html#transaction).
 
 use fhirpool_authz::WriteAccess;
+use fhirpool_fhir::json::{Document, Value};
+use fhirpool_fhir::{Issue, IssueCode};
 
-use crate::{BundleOutcome, Handling, Interactions, Result, Returning};
+use crate::prepare::resource_type_of;
+use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, Result, Returning};
+
+mod address;
+mod batch;
+mod entry;
+mod links;
+mod look;
+mod matching;
+mod parallel;
+mod resolve;
+mod response;
+mod stage;
+mod transaction;
+
+use entry::Entry;
 
 /// `POST [base]`
 #[derive(Debug, Clone)]
@@ -17,9 +34,77 @@ pub struct BundleRequest<'a> {
     pub handling: Handling,
 }
 
+/// What all entries have in common.
+#[derive(Debug, Clone)]
+struct BundleContext {
+    base: String,
+    returning: Returning,
+    handling: Handling,
+}
+
+/// Which of the two a Bundle is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BundleKind {
+    Batch,
+    Transaction,
+}
+
 impl Interactions {
     /// Does what a Bundle of type `batch` or `transaction` says, and answers entry by entry in its order.
-    pub async fn bundle(&self, _access: &WriteAccess, _request: BundleRequest<'_>) -> Result<BundleOutcome> {
-        Err(crate::InteractionError::of(crate::ErrorKind::NotSupported, "bundle"))
+    pub async fn bundle(&self, access: &WriteAccess, request: BundleRequest<'_>) -> Result<BundleOutcome> {
+        crate::access::check_unlimited(access.as_read())?;
+        let BundleRequest { base, body, returning, handling } = request;
+        let context = BundleContext { base: base.to_owned(), returning, handling };
+        let (reader, base) = (access.clone(), context.base.clone());
+        let (kind, document, entries) = self
+            .work(body.len(), move |this| {
+                let document = this.parse(body)?;
+                let kind = kind_of(document.root())?;
+                let entries = this.entries(&reader, &base, document.root())?;
+                Ok((kind, document, entries))
+            })
+            .await?;
+        match kind {
+            BundleKind::Batch => self.batch(access, context, document, entries).await,
+            BundleKind::Transaction => {
+                let check = |(index, entry): (usize, Result<Entry>)| entry.map_err(|error| error.within(&format!("Bundle.entry[{index}]")));
+                let entries = entries.into_iter().enumerate().map(check).collect::<Result<Vec<Entry>>>()?;
+                self.transaction(access, context, document, entries).await
+            }
+        }
     }
+
+    fn entries(&self, access: &WriteAccess, base: &str, bundle: Value<'_>) -> Result<Vec<Result<Entry>>> {
+        let Some(entries) = bundle.get("entry") else { return Ok(Vec::new()) };
+        if !entries.is_array() {
+            return Err(refusal(IssueCode::Structure, "entry must be an array", "entry"));
+        }
+        if entries.elements().count() > self.limits.bundle_entries_max {
+            let text = format!("the Bundle has more than {} entries", self.limits.bundle_entries_max);
+            return Err(InteractionError::of(ErrorKind::TooLarge, text).within("Bundle.entry"));
+        }
+        Ok(entries.elements().map(|entry| Entry::read(access, base, entry)).collect())
+    }
+}
+
+fn kind_of(bundle: Value<'_>) -> Result<BundleKind> {
+    if resource_type_of(bundle)?.name() != "Bundle" {
+        return Err(refusal(IssueCode::Invalid, "only a Bundle can be posted here", "resourceType"));
+    }
+    match bundle.get_str("type").as_deref() {
+        Some("batch") => Ok(BundleKind::Batch),
+        Some("transaction") => Ok(BundleKind::Transaction),
+        Some(_) => Err(refusal(IssueCode::Value, "the Bundle's type must be batch or transaction", "type")),
+        None => Err(refusal(IssueCode::Required, "the Bundle has no type", "type")),
+    }
+}
+
+fn refusal(code: IssueCode, text: &str, element: &str) -> InteractionError {
+    InteractionError::new(ErrorKind::BadRequest, Issue::error(code, text).at(format!("Bundle.{element}")))
+}
+
+/// The resources of a Bundle's entries, by entry.
+fn resources(document: &Document) -> Vec<Option<Value<'_>>> {
+    let entries = document.root().get("entry");
+    entries.into_iter().flat_map(Value::elements).map(|entry| entry.get("resource")).collect()
 }

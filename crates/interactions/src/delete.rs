@@ -63,6 +63,7 @@ impl Interactions {
     }
 }
 
-fn deleted(key: Option<ResourceKey>) -> WriteOutcome {
+/// The outcome of a delete; the version is still to be filled in.
+pub(crate) fn deleted(key: Option<ResourceKey>) -> WriteOutcome {
     WriteOutcome { effect: Effect::Deleted, key, version: None, last_updated: None, json: None, issues: Vec::new() }
 }

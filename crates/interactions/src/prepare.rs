@@ -72,18 +72,15 @@ impl Interactions {
     pub(crate) fn prepare(&self, base: &str, resource: Value<'_>, key: &ResourceKey, edits: &[Edit]) -> Result<Prepared> {
         refuse_subsetted(resource)?;
         let mut body = ResourceBody::prepare(resource, &key.id, edits);
-        if edits.is_empty() {
-            let (entries, issues) = self.examine(base, resource, key.resource_type)?;
-            return Ok(Prepared { body, entries, issues });
-        }
-        let edited = self.parse(std::mem::take(&mut body.text).into_bytes())?;
-        let (entries, issues) = self.examine(base, edited.root(), key.resource_type)?;
-        body.text = edited.into_source();
+        // What is stored is what is examined, not what the client sent: ids and links are in place, values of the server's gone.
+        let stored = self.parse(std::mem::take(&mut body.text).into_bytes())?;
+        let (entries, issues) = self.examine(base, stored.root(), key.resource_type)?;
+        body.text = stored.into_source();
         Ok(Prepared { body, entries, issues })
     }
 
     fn examine(&self, base: &str, resource: Value<'_>, resource_type: ResourceType) -> Result<(Vec<IndexEntry>, Vec<Issue>)> {
-        let issues: Vec<Issue> = Vec::new();
+        let issues = fhirpool_validation::validate(&self.definitions, resource);
         if issues.iter().any(|issue| matches!(issue.severity, Severity::Error | Severity::Fatal)) {
             return Err(InteractionError { kind: ErrorKind::Unprocessable, outcome: OperationOutcome { issues }, internal: None });
         }

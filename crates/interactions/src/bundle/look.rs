@@ -1,0 +1,71 @@
+//! GET and HEAD entries.
+
+use fhirpool_authz::ReadAccess;
+use fhirpool_storage::View;
+
+use super::BundleContext;
+use super::address::Address;
+use super::entry::{Action, Entry};
+use super::response::EntryResponse;
+use crate::search::PreparedSearch;
+use crate::{HistoryInteraction, Interactions, ReadRequest, Result, SearchInteraction, VersionReadRequest};
+
+impl Interactions {
+    /// The search of an entry, read and checked, where the entry is one.
+    pub(super) fn prepare_entry_search(
+        &self,
+        access: &ReadAccess,
+        context: &BundleContext,
+        entry: &Entry,
+    ) -> Result<Option<PreparedSearch>> {
+        let Action::Look { address: Address::Search { scope, query }, .. } = &entry.action else { return Ok(None) };
+        let request = SearchInteraction { base: &context.base, scope: scope.clone(), query, handling: context.handling };
+        self.prepare_search(access, request).map(Some)
+    }
+
+    /// Answers an entry that looks; in a certain view where one is given. History has no views: it tells what was committed
+    /// when it is asked.
+    pub(super) async fn look(
+        &self,
+        access: &ReadAccess,
+        context: &BundleContext,
+        entry: &Entry,
+        view: Option<&View>,
+    ) -> Result<EntryResponse> {
+        let base = context.base.as_str();
+        let Action::Look { address, head } = &entry.action else {
+            return Err(crate::InteractionError::of(crate::ErrorKind::Internal, "the entry is no read"));
+        };
+        let (if_none_match, if_modified_since) = (entry.if_none_match.as_deref(), entry.if_modified_since);
+        match address {
+            Address::Read { key, query } => {
+                let request = ReadRequest { key: key.clone(), query, if_none_match, if_modified_since };
+                let outcome = match view {
+                    None => self.read(access, request).await?,
+                    Some(view) => {
+                        crate::access::check_read(access, key.resource_type)?;
+                        let found = self.store.read_many(access, view, std::slice::from_ref(key)).await?;
+                        self.answer_read(found.into_iter().next().flatten(), request)?
+                    }
+                };
+                Ok(EntryResponse::of_read(base, outcome, *head))
+            }
+            Address::VersionRead { key, version, query } => {
+                let request = VersionReadRequest { key: key.clone(), version, query, if_none_match, if_modified_since };
+                Ok(EntryResponse::of_read(base, self.vread(access, request).await?, *head))
+            }
+            Address::History { scope, query } => {
+                let request = HistoryInteraction { base, scope: scope.clone(), query, handling: context.handling };
+                Ok(EntryResponse::of_resource(self.history(access, request).await?.json, *head))
+            }
+            Address::Search { .. } => {
+                let Some(search) = self.prepare_entry_search(access, context, entry)? else {
+                    return Err(crate::InteractionError::of(crate::ErrorKind::Internal, "the entry is no search"));
+                };
+                let found = self.run_search(access, base, &search, view.cloned()).await?;
+                Ok(EntryResponse::of_resource(found.json, *head))
+            }
+            Address::Capabilities => Ok(EntryResponse::of_resource(self.capabilities(base).to_string(), *head)),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Transaction: all entries or none (R4 http.html#trules).
+//!
+//! Ids are assigned up front and links found once. Then, in rounds: every entry is resolved on a view of now, all resources
+//! are prepared, and one commit makes them if what the resolution rests on still holds; else the next round begins. GET entries
+//! are answered behind the commit, from one view.
+
+use std::sync::Arc;
+
+use fhirpool_authz::WriteAccess;
+use fhirpool_fhir::json::Document;
+use fhirpool_fhir::{ResourceBody, ResourceKey, Timestamp, VersionId};
+use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition, View};
+
+use super::BundleContext;
+use super::entry::Entry;
+use super::resolve::{Resolution, Resolved};
+use super::response::{EntryResponse, response_bundle};
+use super::stage::{Staged, Transaction};
+use crate::commit::{overtaken, precondition_failed};
+use crate::read::json_of;
+use crate::{BundleOutcome, Effect, ErrorKind, InteractionError, Interactions, Result, Returning, WriteOutcome};
+
+impl Interactions {
+    /// Does all entries or none.
+    pub(super) async fn transaction(
+        &self,
+        access: &WriteAccess,
+        context: BundleContext,
+        document: Document,
+        entries: Vec<Entry>,
+    ) -> Result<BundleOutcome> {
+        for (index, entry) in entries.iter().enumerate() {
+            let search = self.prepare_entry_search(access.as_read(), &context, entry);
+            search.map_err(|error| error.within(&format!("Bundle.entry[{index}].request.url")))?;
+        }
+        let bytes = document.source().len();
+        let transaction = self.work(bytes, move |this| this.lay_out(context, document, entries)).await?;
+        for _ in 0..self.limits.stale_rounds_max {
+            let resolved = Arc::new(self.resolve(access, &transaction).await?);
+            let (laid_out, of_round) = (transaction.clone(), resolved.clone());
+            let mut staged = self.work(bytes, move |this| this.stage(&laid_out, &of_round)).await?;
+            if staged.commit.changes.is_empty() {
+                return self.respond(access, &transaction, &resolved, vec![None; transaction.entries.len()]).await;
+            }
+            match self.store.commit(access, std::mem::take(&mut staged.commit)).await? {
+                CommitOutcome::Committed { last_updated, changes } => {
+                    let written = self.written_by_entry(&resolved, staged, last_updated, changes);
+                    return self.respond(access, &transaction, &resolved, written).await;
+                }
+                CommitOutcome::PreconditionFailed { change, current } => {
+                    self.check_own_condition(&transaction, &resolved, staged.order.get(change).copied(), current)?;
+                }
+                CommitOutcome::Stale => {}
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// The refusal where a condition of the client's own does not hold. Any other means that another write came between.
+    fn check_own_condition(
+        &self,
+        transaction: &Transaction,
+        resolved: &Resolved,
+        entry: Option<usize>,
+        current: Option<(VersionId, bool)>,
+    ) -> Result<()> {
+        let Some(index) = entry else {
+            return Err(InteractionError::of(ErrorKind::Internal, "the store named a change that is not there"));
+        };
+        let key = match &resolved.resolutions[index] {
+            Resolution::Put { key, precondition: Precondition::Version(_), .. }
+            | Resolution::Delete { key, precondition: Precondition::Version(_) } => key,
+            _ => return Ok(()),
+        };
+        if transaction.entries[index].if_match.is_some() {
+            return Err(precondition_failed(key, current).within(&format!("Bundle.entry[{index}].request.ifMatch")));
+        }
+        Ok(())
+    }
+
+    fn written_by_entry(
+        &self,
+        resolved: &Resolved,
+        mut staged: Staged,
+        last_updated: Timestamp,
+        changes: Vec<ChangeOutcome>,
+    ) -> Vec<Option<WriteOutcome>> {
+        let mut written = vec![None; resolved.resolutions.len()];
+        for (index, change) in staged.order.into_iter().zip(changes) {
+            written[index] = match &resolved.resolutions[index] {
+                Resolution::Put { key, .. } | Resolution::PutPatched { key, .. } => {
+                    let (shown, issues) = (staged.shown[index].take(), std::mem::take(&mut staged.issues[index]));
+                    Some(self.written(key.clone(), change, last_updated, shown, issues))
+                }
+                Resolution::Delete { key, .. } => {
+                    let last_updated = change.version.map(|_| last_updated);
+                    Some(WriteOutcome { version: change.version, last_updated, ..crate::delete::deleted(Some(key.clone())) })
+                }
+                _ => None,
+            };
+        }
+        written
+    }
+
+    /// Answers all entries in their order.
+    async fn respond(
+        &self,
+        access: &WriteAccess,
+        transaction: &Transaction,
+        resolved: &Resolved,
+        mut written: Vec<Option<WriteOutcome>>,
+    ) -> Result<BundleOutcome> {
+        let context = &transaction.context;
+        let looks = |resolution: &Resolution| matches!(resolution, Resolution::Look | Resolution::Matched { .. });
+        let view = if resolved.resolutions.iter().any(looks) { Some(self.store.view(access.as_read()).await?) } else { None };
+        if let Some(view) = &view {
+            self.fill_matched(access, view, resolved, context.returning, &mut written).await?;
+        }
+        let mut responses = Vec::with_capacity(written.len());
+        for (index, resolution) in resolved.resolutions.iter().enumerate() {
+            let outcome = match resolution {
+                Resolution::Look => {
+                    let answer = self.look(access.as_read(), context, &transaction.entries[index], view.as_ref()).await;
+                    responses
+                        .push(answer.unwrap_or_else(|error| EntryResponse::of_error(&error.within(&format!("Bundle.entry[{index}]")))));
+                    continue;
+                }
+                Resolution::SameAs(first) => written[*first].clone().map(|outcome| WriteOutcome { effect: Effect::Matched, ..outcome }),
+                Resolution::NothingToDelete => Some(crate::delete::deleted(None)),
+                _ => written[index].clone(),
+            };
+            let outcome = outcome.ok_or_else(|| InteractionError::of(ErrorKind::Internal, "the store did not say what it committed"))?;
+            responses.push(EntryResponse::of_write(&context.base, outcome, context.returning));
+        }
+        Ok(BundleOutcome { json: response_bundle("transaction-response", &responses) })
+    }
+
+    /// Fills in what conditional creates found.
+    async fn fill_matched(
+        &self,
+        access: &WriteAccess,
+        view: &View,
+        resolved: &Resolved,
+        returning: Returning,
+        written: &mut [Option<WriteOutcome>],
+    ) -> Result<()> {
+        let matched: Vec<(usize, ResourceKey)> = resolved
+            .resolutions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, resolution)| match resolution {
+                Resolution::Matched { key } => Some((index, key.clone())),
+                _ => None,
+            })
+            .collect();
+        if matched.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<ResourceKey> = matched.iter().map(|(_, key)| key.clone()).collect();
+        let versions = self.store.read_many(access.as_read(), view, &keys).await?;
+        for ((index, key), version) in matched.into_iter().zip(versions) {
+            written[index] = Some(WriteOutcome {
+                effect: Effect::Matched,
+                key: Some(key),
+                version: version.as_ref().map(|version| version.version),
+                last_updated: version.as_ref().map(|version| version.last_updated),
+                json: version.filter(|_| returning == Returning::Representation).and_then(|version| json_of(&version)),
+                issues: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A body to be shown to the client, where it asked for one.
+pub(super) fn shown(returning: Returning, body: &ResourceBody) -> Option<ResourceBody> {
+    (returning == Returning::Representation).then(|| body.clone())
+}
