@@ -1,7 +1,12 @@
 //! Names concrete parts: configuration, assembly, the command line. The only composition root.
 
+mod assembly;
+pub mod command;
 pub mod config;
+mod issuer;
 mod listen;
 pub mod load;
 mod logging;
 mod tls;
+
+pub use assembly::{Server, StartError};

@@ -1,3 +1,7 @@
 //! The `fhirpool` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fhirpool_server::command::run()
+}

@@ -1,7 +1,8 @@
 //! A server of this process, on a free port and a folder of its own.
 
 use fhirpool_server::config::{Config, Given};
-use fhirpool_server::{Server, TokenRequest};
+use fhirpool_authz::{TenantId, TokenRequest};
+use fhirpool_server::Server;
 
 use crate::Client;
 
@@ -43,9 +44,11 @@ impl TestServer {
     /// A token with these groups.
     pub fn token_of(&self, tenant: &str, groups: &[&str]) -> String {
         let request = TokenRequest {
-            tenant: tenant.to_owned(),
+            tenant: TenantId::parse(tenant).unwrap(),
+            subject: "tester".to_owned(),
             groups: groups.iter().map(|&group| group.to_owned()).collect(),
-            ..TokenRequest::default()
+            scopes: Vec::new(),
+            ttl_s: 3_600,
         };
         self.server.token(&request).unwrap()
     }

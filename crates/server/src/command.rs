@@ -1,0 +1,92 @@
+//! The command line.
+
+mod maintenance;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Given};
+use crate::load::{LoadArguments, load};
+
+/// Why a command failed: one sentence for the terminal.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// A FHIR R4 server for many tenants on one shared store.
+#[derive(Debug, Parser)]
+#[command(name = "fhirpool", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Settings,
+}
+
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// TOML file with settings; the command line and the environment come first
+    #[arg(long, env = "FHIRPOOL_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until it is told to stop. The default; without a tenant: `demo` and `acme`
+    Serve(Box<Settings>),
+    /// Prints the effective settings as TOML
+    Config(Box<Settings>),
+    /// Prints a token of the server's own issuer
+    Token(token::TokenArguments),
+    /// Sends Bundles and NDJSON files to a server
+    Load(LoadArguments),
+    /// Copies the keys, without which a backup cannot be read, out of or into a data folder
+    #[command(subcommand)]
+    Keys(maintenance::KeysCommand),
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => serve::run(arguments.serve),
+        Some(Command::Serve(settings)) => serve::run(*settings),
+        Some(Command::Config(settings)) => print_config(*settings),
+        Some(Command::Token(arguments)) => token::run(arguments),
+        Some(Command::Load(arguments)) => run_load(&arguments),
+        Some(Command::Keys(command)) => maintenance::keys(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("fhirpool: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Settings {
+    fn resolve(self) -> Result<Config, Failure> {
+        Ok(Config::resolve(self.given, self.config.as_deref())?)
+    }
+}
+
+fn print_config(settings: Settings) -> Result<ExitCode, Failure> {
+    print!("{}", toml::to_string(&settings.resolve()?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_load(arguments: &LoadArguments) -> Result<ExitCode, Failure> {
+    let summary = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(load(arguments))?;
+    for failure in &summary.failures {
+        eprintln!("{failure}");
+    }
+    if summary.failures_unlisted > 0 {
+        eprintln!("… and {} more", summary.failures_unlisted);
+    }
+    Ok(if summary.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

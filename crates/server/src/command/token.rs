@@ -1,0 +1,61 @@
+//! `fhirpool token`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use fhirpool_authz::{TenantId, TokenRequest};
+
+use super::Failure;
+use crate::issuer;
+
+/// Whose token, and for what.
+#[derive(Debug, clap::Args)]
+pub(super) struct TokenArguments {
+    /// The data folder, whose key signs
+    #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
+    data: PathBuf,
+    /// The tenant
+    #[arg(long)]
+    tenant: String,
+    /// A group, such as practitioner, non-practitioner or auditor; may be given several times. Without any: practitioner
+    #[arg(long)]
+    group: Vec<String>,
+    /// A scope; may be given several times
+    #[arg(long)]
+    scope: Vec<String>,
+    /// The subject
+    #[arg(long, default_value = "command-line")]
+    subject: String,
+    /// How long it is valid: a number with s, m, h or d
+    #[arg(long, default_value = "1h", value_parser = parse_ttl)]
+    ttl: u32,
+    /// The audience that the server demands
+    #[arg(long, env = "FHIRPOOL_TOKEN_AUDIENCE", default_value = "fhirpool")]
+    audience: String,
+}
+
+pub(super) fn run(arguments: TokenArguments) -> Result<ExitCode, Failure> {
+    let tenant = TenantId::parse(&arguments.tenant)
+        .ok_or_else(|| format!("tenant: found {}; allowed: 1 to 64 letters, digits, `-` and `_`", arguments.tenant))?;
+    let groups = if arguments.group.is_empty() && arguments.scope.is_empty() { vec!["practitioner".to_owned()] } else { arguments.group };
+    let request = TokenRequest { tenant, subject: arguments.subject, groups, scopes: arguments.scope, ttl_s: arguments.ttl };
+    println!("{}", issuer::load(&arguments.data, &arguments.audience)?.issue(&request, issuer::now())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Longest validity: 365 days.
+const TTL_SECONDS_MAX: u32 = 365 * 86_400;
+
+fn parse_ttl(text: &str) -> Result<u32, String> {
+    let refused = || format!("found {text}; allowed: a number with s, m, h or d, up to 365d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(refused)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(refused()),
+    };
+    let ttl = number.parse::<u32>().ok().and_then(|number| number.checked_mul(seconds)).ok_or_else(refused)?;
+    if (1..=TTL_SECONDS_MAX).contains(&ttl) { Ok(ttl) } else { Err(refused()) }
+}
