@@ -12,7 +12,7 @@ use rules::TypeRules;
 use walk::Walk;
 
 mod convert;
-mod implied;
+mod ends;
 mod path;
 mod references;
 mod rules;
@@ -21,7 +21,7 @@ mod sampled;
 mod tests;
 mod walk;
 
-pub(crate) use implied::implies_system;
+pub(crate) use ends::{implies_system, reference_targets};
 pub use references::ReferenceTarget;
 pub(crate) use rules::component_parameters;
 

@@ -10,6 +10,8 @@ mod matches;
 pub mod parse;
 mod query;
 mod sort;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod value;
 mod value_test;
 
@@ -17,6 +19,7 @@ pub use compartment::{compartment_clause, compartments_of};
 pub use entry::{IndexEntry, KeyRange};
 pub use extract::{Extractors, ReferenceTarget};
 pub use matches::{Alone, Related, Undecided, matches};
+pub use parse::QueryError;
 pub use query::{Clause, Include, Position, Query, SortBy, SortTarget, Summary, Total, TypeSearch};
 pub use sort::{compare_keys, position, sort_key, sort_key_of_value, sort_range};
 pub use value::Comparator;

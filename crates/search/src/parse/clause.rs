@@ -4,8 +4,9 @@ use fhirpool_fhir::definitions::{SearchParameter, SearchParameterKind};
 use fhirpool_fhir::{IssueCode, ResourceId, ResourceType};
 
 use super::escape::{split, unescape};
-use super::value::{Target, may_lead_to, reference_type, target_types};
+use super::value::{Target, type_among};
 use super::{QueryError, Reader, short};
+use crate::extract::reference_targets;
 use crate::{Clause, TypeSearch, ValueTest};
 
 /// Parameters of R4 that need what this server does not have: a text index, stored lists and queries, a filter language.
@@ -36,7 +37,7 @@ impl Reader<'_> {
         let source = ResourceType::parse(source_name)
             .ok_or_else(|| QueryError::value(format!("{} in _has is no resource type", short(source_name))))?;
         let parameter = self.reference_parameter(source, code)?;
-        if !may_lead_to(parameter, resource_type) {
+        if !reference_targets(self.definitions, source, parameter).contains(&resource_type) {
             return Err(QueryError::value(format!("{source}.{} does not refer to {resource_type}", parameter.code)));
         }
         self.spend_search()?;
@@ -49,10 +50,11 @@ impl Reader<'_> {
     fn chain(&self, resource_type: ResourceType, link: &str, rest: &str, value: &str, depth: usize) -> Result<Clause, QueryError> {
         let (code, type_name) = link.split_once(':').map_or((link, None), |(code, name)| (code, Some(name)));
         let parameter = self.reference_parameter(resource_type, code)?;
+        let possible = reference_targets(self.definitions, resource_type, parameter);
         let types = match type_name {
-            None => target_types(parameter),
+            None => possible,
             Some(name) => {
-                let target = reference_type(parameter, name);
+                let target = type_among(&possible, name);
                 vec![target.ok_or_else(|| QueryError::value(format!("{code} does not refer to {}", short(name))))?]
             }
         };

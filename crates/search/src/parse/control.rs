@@ -3,8 +3,9 @@
 use fhirpool_fhir::definitions::SearchParameterKind;
 use fhirpool_fhir::{Definitions, IssueCode, ResourceType};
 
-use super::value::reference_type;
+use super::value::type_among;
 use super::{Limits, QueryError, short};
+use crate::extract::reference_targets;
 use crate::{Include, SortBy, SortTarget, Summary, Total};
 
 /// What the parameters said so far.
@@ -113,7 +114,9 @@ pub(super) fn include(definitions: &Definitions, value: &str, iterate: bool) -> 
         .search_parameter(source, code)
         .filter(|parameter| parameter.kind == SearchParameterKind::Reference)
         .ok_or_else(|| QueryError::value(format!("{source} has no reference parameter {} to include by", short(code))))?;
-    let target = target_name.map(|name| reference_type(parameter, name).ok_or_else(|| no_type(name))).transpose()?;
+    let target = target_name
+        .map(|name| type_among(&reference_targets(definitions, source, parameter), name).ok_or_else(|| no_type(name)))
+        .transpose()?;
     Ok(Include { source: Some(source), parameter: Some(parameter.number), target, iterate })
 }
 

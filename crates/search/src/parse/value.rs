@@ -6,7 +6,7 @@ use fhirpool_fhir::{Canonical, Date, DateInterval, Decimal, IssueCode, Reference
 use super::escape::{split, split_once, unescape};
 use super::{QueryError, Reader};
 use crate::ValueTest;
-use crate::extract::{component_parameters, implies_system};
+use crate::extract::{component_parameters, implies_system, reference_targets};
 use crate::value::number::SoughtUnit;
 use crate::value::token::Sought;
 use crate::value::{Comparator, composite, date, number, reference, string, token, uri};
@@ -94,17 +94,18 @@ impl Reader<'_> {
     }
 
     fn reference_test(&self, target: Target<'_>, text: &str) -> Result<ValueTest, QueryError> {
+        let targets = || reference_targets(self.definitions, target.resource_type, target.parameter);
         let resource_type = match target.modifier {
             None => None,
             Some("identifier") => return self.coded(target, text, token::reference_identifier_test),
             Some("above" | "below") => return Err(target.needs_terminology()),
-            Some(name) => Some(reference_type(target.parameter, name).ok_or_else(|| target.wrong_modifier())?),
+            Some(name) => Some(type_among(&targets(), name).ok_or_else(|| target.wrong_modifier())?),
         };
         let text = unescape(text);
         if let Some(id) = ResourceId::parse(&text) {
             let types = match resource_type {
                 Some(resource_type) => vec![resource_type],
-                None => target_types(target.parameter),
+                None => targets(),
             };
             let keys: Vec<_> = types.into_iter().map(|resource_type| ResourceKey::new(resource_type, id.clone())).collect();
             return Ok(reference::local_test(&keys));
@@ -224,17 +225,7 @@ fn sought_number(text: &str) -> Option<Decimal> {
     Some(text).filter(|text| text.len() <= 64).and_then(Decimal::parse)
 }
 
-/// The type of this name, if the reference may lead to it.
-pub(super) fn reference_type(parameter: &SearchParameter, name: &str) -> Option<ResourceType> {
-    ResourceType::parse(name).filter(|resource_type| may_lead_to(parameter, *resource_type))
-}
-
-/// Whether a reference of the parameter may lead to the type.
-pub(super) fn may_lead_to(parameter: &SearchParameter, resource_type: ResourceType) -> bool {
-    parameter.targets.is_empty() || parameter.targets.contains(&resource_type)
-}
-
-/// The types a reference of the parameter may lead to.
-pub(super) fn target_types(parameter: &SearchParameter) -> Vec<ResourceType> {
-    if parameter.targets.is_empty() { ResourceType::all().collect() } else { parameter.targets.clone() }
+/// The type of this name, if it is among these.
+pub(super) fn type_among(types: &[ResourceType], name: &str) -> Option<ResourceType> {
+    ResourceType::parse(name).filter(|resource_type| types.contains(resource_type))
 }
