@@ -60,8 +60,8 @@ impl Interactions {
         let expected = if_match.map(|tags| EntityTags::parse(tags, "If-Match")).transpose()?;
         let unwanted = if_none_match.map(|tags| EntityTags::parse(tags, "If-None-Match")).transpose()?;
         match (expected, unwanted) {
-            (None, None) => return Ok(Precondition::None),
-            (Some(EntityTags::Versions(versions)), None) if versions.len() == 1 => return Ok(Precondition::Version(versions[0])),
+            (None, None) => Ok(Precondition::None),
+            (Some(EntityTags::Versions(versions)), None) if versions.len() == 1 => Ok(Precondition::Version(versions[0])),
             (expected, unwanted) => {
                 let current = self.store.read(access.as_read(), key).await?;
                 let live = current.as_ref().filter(|current| matches!(current.content, Content::Resource(_)));

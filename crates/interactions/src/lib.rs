@@ -38,6 +38,7 @@ mod update;
 mod vread;
 
 pub use bundle::BundleRequest;
+pub use capabilities::CapabilityCache;
 pub use create::CreateRequest;
 pub use delete::DeleteRequest;
 pub use error::{ErrorKind, InteractionError, Result};
@@ -72,4 +73,6 @@ pub struct Interactions {
     pub limits: Arc<Limits>,
     /// Where pages continue.
     pub page_tokens: PageTokens,
+    /// What the server says of itself.
+    pub capability_cache: CapabilityCache,
 }

@@ -12,7 +12,7 @@ use fhirpool_api::ApiState;
 use fhirpool_authz::{LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_embedded::{EmbeddedStore, KeyRingError, LocalKeyRing, OpenError, Ports};
 use fhirpool_fhir::Definitions;
-use fhirpool_interactions::{Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids};
+use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids};
 use fhirpool_search::Extractors;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -155,6 +155,7 @@ fn api_state(config: &Config, parts: Parts, issuer: &LocalIssuer) -> Result<ApiS
         clock,
         limits: Arc::new(limits),
         page_tokens: PageTokens::new(&key, Arc::new(SystemRandomness::default())),
+        capability_cache: CapabilityCache::default(),
     };
     let settings = fhirpool_api::Settings {
         base_url: Some(config.base_url.clone()).filter(|url| !url.is_empty()),

@@ -101,10 +101,6 @@ impl Finder<'_> {
         let frame = Frame { object, name: above.map_or("", |(_, name)| name), above: above.map(|(frame, _)| frame) };
         for member in object.members() {
             let name = member.name();
-            // The server rewrites meta itself.
-            if frame.above.is_none() && name == "meta" {
-                continue;
-            }
             for value in member.value().each() {
                 if value.is_object() {
                     self.object(value, Some((&frame, &name)));
