@@ -1,0 +1,145 @@
+//! A router under test and what is sent to it.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::{Body, Bytes};
+use fhirpool_api::{ApiState, Settings, router};
+use fhirpool_authz::{LocalIssuer, LocalKey, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
+use fhirpool_fhir::Definitions;
+use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
+use fhirpool_search::Extractors;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// A router with the tenants `acme` and `other`.
+pub struct Api {
+    router: axum::Router,
+    token: String,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of the first issue of an OperationOutcome.
+    pub fn issue(&self) -> String {
+        let json = self.json();
+        assert_eq!(json["resourceType"], "OperationOutcome", "{json}");
+        json["issue"][0]["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Issues the tokens of all tests.
+fn issuer() -> &'static LocalIssuer {
+    static ISSUER: OnceLock<LocalIssuer> = OnceLock::new();
+    ISSUER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        LocalIssuer::new(LocalKey::load_or_create(&folder.path().join("issuer.pem")).unwrap(), "urn:example:issuer", "fhirpool")
+    })
+}
+
+/// A token of a tenant and group, valid for an hour from an offset to now, in seconds.
+pub fn token(tenant: &str, group: &str, offset: i64) -> String {
+    let request = TokenRequest {
+        tenant: TenantId::parse(tenant).unwrap(),
+        subject: "someone".into(),
+        groups: vec![group.into()],
+        scopes: Vec::new(),
+        ttl_s: 3600,
+    };
+    issuer().issue(&request, SystemClock.now().0 / 1000 + offset).unwrap()
+}
+
+impl Api {
+    pub async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        Self::with_readiness(settings, || true).await
+    }
+
+    pub async fn with_readiness(settings: Settings, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let definitions = Definitions::r4();
+        let extractors = Arc::new(Extractors::new(definitions.clone()));
+        let clock = Arc::new(SystemClock);
+        let keys = Arc::new(LocalKeyRing::open(folder.path()).unwrap());
+        let ports = Ports { keys, extractors: extractors.clone(), now: Arc::new(|| SystemClock.now()) };
+        let store = Arc::new(EmbeddedStore::open(folder.path(), fhirpool_embedded::Settings::default(), ports).unwrap());
+        for tenant in ["acme", "other"] {
+            store.register_tenant(&TenantId::parse(tenant).unwrap()).await.unwrap();
+        }
+        let interactions = Interactions {
+            index: store.clone(),
+            store,
+            definitions,
+            extractors,
+            ids: Arc::new(UuidV7Ids::new(clock.clone())),
+            clock,
+            limits: Arc::new(Limits::default()),
+            page_tokens: PageTokens::new(&[7; 32], Arc::new(SystemRandomness::default())),
+            capability_cache: CapabilityCache::default(),
+        };
+        let verifier = Arc::new(TokenVerifier::new(vec![issuer().issuer()]));
+        let state = ApiState { interactions, verifier, settings, is_ready: Box::new(is_ready) };
+        Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), _folder: folder }
+    }
+
+    /// Sends a request as it is.
+    pub async fn send_raw(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    /// Sends a request of a practitioner of `acme`; a path that does not begin with a slash is below that tenant's base. A
+    /// header of an empty value is left out.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else if path.is_empty() || path.starts_with('?') {
+            format!("/tenant/acme{path}")
+        } else {
+            format!("/tenant/acme/{path}")
+        };
+        let mut request = Request::builder().method(method).uri(path);
+        let defaults = [("host", "fhir.example"), ("authorization", &format!("Bearer {}", self.token))];
+        for (name, value) in defaults.iter().filter(|(name, _)| headers.iter().all(|(own, _)| own != name)).chain(headers) {
+            if !value.is_empty() {
+                request = request.header(*name, *value);
+            }
+        }
+        self.send_raw(request.body(body.into()).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], Body::empty()).await
+    }
+
+    /// POST or PUT of a resource.
+    pub async fn put_json(&self, method: &str, path: &str, headers: &[(&str, &str)], json: &str) -> Answer {
+        let headers: Vec<(&str, &str)> = headers.iter().copied().chain([("content-type", "application/fhir+json")]).collect();
+        self.send(method, path, &headers, json.to_owned()).await
+    }
+}
+
+/// A small patient.
+pub const PATIENT: &str = r#"{"resourceType":"Patient","name":[{"family":"Straße"}],"multipleBirthInteger":2}"#;
