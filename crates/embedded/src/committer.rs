@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fhirpool_authz::TenantId;
 use fhirpool_storage::{CommitOutcome, Result, StorageError};
@@ -172,18 +172,31 @@ impl Committer {
         if let Some(job) = self.waiting.take() {
             refuse(job, &reason);
         }
-        match self.queue.recv_timeout(PROBE_INTERVAL) {
-            Ok(job) => refuse(job, &reason),
-            Err(RecvTimeoutError::Disconnected) => return false,
-            Err(RecvTimeoutError::Timeout) => {
-                if let Err(error) = self.probe() {
-                    tracing::debug!(%error, "the probe write failed");
-                } else {
-                    return self.reopen(&reason);
-                }
+        let probe_at = Instant::now() + PROBE_INTERVAL;
+        if !self.refuse_until(probe_at, &reason) {
+            return false;
+        }
+        match self.probe() {
+            Ok(()) => self.reopen(&reason),
+            Err(error) => {
+                tracing::debug!(%error, "the probe write failed");
+                true
             }
         }
-        true
+    }
+
+    /// Refuses what comes; `false` when nothing will come any more.
+    fn refuse_until(&self, time: Instant, reason: &str) -> bool {
+        loop {
+            match self.queue.recv_timeout(time.saturating_duration_since(Instant::now())) {
+                Ok(job) => refuse(job, reason),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+            if Instant::now() >= time {
+                return true;
+            }
+        }
     }
 
     fn probe(&self) -> std::io::Result<()> {
@@ -206,10 +219,8 @@ impl Committer {
         if let State::Failed { database, .. } = &self.state {
             // Readers finish with the old pictures; new ones are refused.
             while !database.is_unused() {
-                match self.queue.recv_timeout(Duration::from_millis(5)) {
-                    Ok(job) => refuse(job, reason),
-                    Err(RecvTimeoutError::Disconnected) => return false,
-                    Err(RecvTimeoutError::Timeout) => {}
+                if !self.refuse_until(Instant::now() + Duration::from_millis(5), reason) {
+                    return false;
                 }
             }
         }

@@ -42,6 +42,8 @@ mod settings;
 mod shared;
 mod store;
 mod tenants;
+#[cfg(test)]
+mod testing;
 
 pub use error::OpenError;
 #[cfg(any(test, feature = "faults"))]

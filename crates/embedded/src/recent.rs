@@ -76,7 +76,8 @@ impl Recent {
             if needs_related {
                 return false;
             }
-            if change.slot.type_prefix() == assumption.prefix && !keeps(change, assumption) {
+            let is_latest = self.latest.get(&change.slot) == Some(&change.sequence);
+            if is_latest && change.slot.type_prefix() == assumption.prefix && !keeps(change, assumption) {
                 return false;
             }
         }

@@ -27,7 +27,7 @@ use crate::lock::FolderLock;
 use crate::picture::Picture;
 use crate::prepare::{Preparation, Prepared, PreparedChange, check_shape, prepared_bytes};
 use crate::record;
-use crate::search::StoredPostings;
+use crate::search::{Found, StoredPostings, search, search_briefly};
 use crate::shared::{Now, Shared};
 use crate::tenants::Scope;
 
@@ -282,12 +282,19 @@ impl SearchIndex for EmbeddedStore {
             Some(view) => Picture::of(view)?,
             None => self.shared.picture()?,
         };
-        let (shared, access, request) = (Arc::clone(&self.shared), access.clone(), request.clone());
-        in_background(move || {
-            let postings = StoredPostings::new(Scope::of(&access, &picture.tenants)?, &picture);
-            let found = crate::search::search(&postings, &shared.search_cache, &shared.search_settings, &request)?;
-            Ok(SearchPage { view: picture.view(), hits: found.hits, more: found.more, total: found.total })
-        })
-        .await
+        let postings = StoredPostings::new(Scope::of(access, &picture.tenants)?, &picture);
+        let page = |found: Found| SearchPage { view: picture.view(), hits: found.hits, more: found.more, total: found.total };
+        if let Some(found) = search_briefly(&postings, &self.shared.search_cache, &self.shared.search_settings, request)? {
+            return Ok(page(found));
+        }
+        let (shared, access, request, picture_there) = (Arc::clone(&self.shared), access.clone(), request.clone(), Arc::clone(&picture));
+        let found = in_background(move || {
+            let postings = StoredPostings::new(Scope::of(&access, &picture_there.tenants)?, &picture_there);
+            search(&postings, &shared.search_cache, &shared.search_settings, &request)
+        });
+        found.await.map(page)
     }
 }
+
+#[cfg(test)]
+mod tests;
