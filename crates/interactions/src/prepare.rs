@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fhirpool_fhir::json::{self, Document, Edit, ParseErrorKind, Value};
+use fhirpool_fhir::resource::MetaPlace;
 use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceId, ResourceKey, ResourceType, Severity};
 use fhirpool_search::IndexEntry;
 
@@ -74,13 +75,24 @@ impl Interactions {
         let mut body = ResourceBody::prepare(resource, &key.id, edits);
         // What is stored is what is examined, not what the client sent: ids and links are in place, values of the server's gone.
         let stored = self.parse(std::mem::take(&mut body.text).into_bytes())?;
-        let (entries, issues) = self.examine(base, stored.root(), key.resource_type)?;
+        let (entries, issues) = self.examine(base, stored.root(), key.resource_type, body.meta)?;
         body.text = stored.into_source();
         Ok(Prepared { body, entries, issues })
     }
 
-    fn examine(&self, base: &str, resource: Value<'_>, resource_type: ResourceType) -> Result<(Vec<IndexEntry>, Vec<Issue>)> {
-        let issues = fhirpool_validation::validate(&self.definitions, resource);
+    fn examine(
+        &self,
+        base: &str,
+        resource: Value<'_>,
+        resource_type: ResourceType,
+        meta: MetaPlace,
+    ) -> Result<(Vec<IndexEntry>, Vec<Issue>)> {
+        let mut issues = fhirpool_validation::validate(&self.definitions, resource);
+        if meta == MetaPlace::Empty && !issues.is_empty() {
+            // It held the server's two values alone, which come back when it is read.
+            let meta = format!("{resource_type}.meta");
+            issues.retain(|issue| issue.code != IssueCode::Invariant || issue.expression.as_ref() != Some(&meta));
+        }
         if issues.iter().any(|issue| matches!(issue.severity, Severity::Error | Severity::Fatal)) {
             return Err(InteractionError { kind: ErrorKind::Unprocessable, outcome: OperationOutcome { issues }, internal: None });
         }
