@@ -39,10 +39,11 @@ use fhirpool_storage::{Result, SearchHit, SearchRequest, TotalMode};
 
 pub use budget::SearchSettings;
 pub(crate) use cache::SearchCache;
-pub(crate) use ids::IdRef;
-pub(crate) use postings::{Postings, Stretch};
+use ids::IdRef;
+pub(crate) use postings::Postings;
 pub(crate) use stored::StoredPostings;
 
+use crate::search::budget::Budget;
 use crate::search::cache::Subject;
 use crate::search::ids::IdList;
 use crate::search::order::{FirstPlaces, Walk, place_by_id};
@@ -59,10 +60,27 @@ pub(crate) struct Found {
     pub(crate) total: Option<u64>,
 }
 
-/// Evaluates a request in a snapshot.
+/// Evaluates a request in a snapshot, within the limits.
 pub(crate) fn search<P: Postings>(postings: &P, cache: &SearchCache, settings: &SearchSettings, request: &SearchRequest) -> Result<Found> {
-    let reader = Reader::new(postings, cache, settings);
-    let mut parts: Vec<&TypeSearch> = request.parts.iter().filter(|part| postings.allows(part.resource_type)).collect();
+    find(&Reader::new(postings, cache, settings, Budget::new(settings)), request)
+}
+
+/// The same, if it takes so little that others may wait for it; `None`: it takes more.
+pub(crate) fn search_briefly<P: Postings>(
+    postings: &P,
+    cache: &SearchCache,
+    settings: &SearchSettings,
+    request: &SearchRequest,
+) -> Result<Option<Found>> {
+    let reader = Reader::new(postings, cache, settings, Budget::brief(settings));
+    match find(&reader, request) {
+        Err(_) if reader.budget.is_outgrown() => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn find<P: Postings>(reader: &Reader<'_, P>, request: &SearchRequest) -> Result<Found> {
+    let mut parts: Vec<&TypeSearch> = request.parts.iter().filter(|part| reader.postings.allows(part.resource_type)).collect();
     parts.sort_by_key(|part| part.resource_type);
     let mut results = Vec::with_capacity(parts.len());
     for part in parts {
@@ -72,8 +90,8 @@ pub(crate) fn search<P: Postings>(postings: &P, cache: &SearchCache, settings: &
         };
         results.push(PartResult { part, ids });
     }
-    let total = total(&reader, &results, request.total)?;
-    let mut places = page(&reader, &results, request)?;
+    let total = total(reader, &results, request.total)?;
+    let mut places = page(reader, &results, request)?;
     let more = places.len() > request.limit;
     places.truncate(request.limit);
     let hits = places.into_iter().map(|position| SearchHit { key: key_of(&position), position });

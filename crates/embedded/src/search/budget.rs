@@ -47,6 +47,8 @@ pub(crate) struct Budget {
     until_look: Cell<u64>,
     deadline: Instant,
     list_length_max: usize,
+    is_brief: bool,
+    is_outgrown: Cell<bool>,
 }
 
 /// What reading the entries of one resource costs, in postings scanned.
@@ -54,6 +56,9 @@ pub(crate) const ENTRIES_COST: u64 = 5;
 
 /// What starting a scan costs, in postings scanned.
 pub(crate) const SEEK_COST: u64 = 8;
+
+/// What a brief search may cost.
+const BRIEF_UNITS: u64 = 1_000;
 
 /// Units between two looks at the clock.
 const LOOK_INTERVAL: u64 = 4_096;
@@ -66,12 +71,27 @@ impl Budget {
             until_look: Cell::new(LOOK_INTERVAL),
             deadline: Instant::now() + settings.time_max,
             list_length_max: settings.list_length_max,
+            is_brief: false,
+            is_outgrown: Cell::new(false),
         }
+    }
+
+    /// As much as a search may cost where others wait for it: well below a millisecond.
+    pub(crate) fn brief(settings: &SearchSettings) -> Self {
+        Self { left: Cell::new(BRIEF_UNITS.min(settings.scanned_max)), is_brief: true, ..Self::new(settings) }
+    }
+
+    /// Whether a brief budget was not enough, so that the search must be done anew with a whole one.
+    pub(crate) fn is_outgrown(&self) -> bool {
+        self.is_outgrown.get()
     }
 
     /// Takes units.
     pub(crate) fn spend(&self, units: u64) -> Result<()> {
-        let left = self.left.get().checked_sub(units).ok_or(StorageError::TooCostly("the search looks at too many index entries"))?;
+        let Some(left) = self.left.get().checked_sub(units) else {
+            self.is_outgrown.set(self.is_brief);
+            return Err(StorageError::TooCostly("the search looks at too many index entries"));
+        };
         self.left.set(left);
         match self.until_look.get().checked_sub(units) {
             Some(until_look) => self.until_look.set(until_look),

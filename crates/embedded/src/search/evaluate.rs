@@ -3,6 +3,7 @@
 //! A filter is narrowed step by step, what is cheap first: lists at hand, short scans, then chains and their like, which are
 //! told how few candidates are left; what remains is looked at candidate by candidate.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -243,7 +244,12 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
     /// What of this type some resources refer to.
     fn targets_of(&self, source_type: ResourceType, parameter: ParameterNumber, sources: &IdList) -> Result<IdList> {
         let mut targets = IdListBuilder::default();
+        let mut seen = HashSet::new();
         let mut take = |value: &[u8]| {
+            if seen.contains(value) {
+                return;
+            }
+            seen.insert(value.to_vec());
             if let Some(target) = reference_target(value).filter(|target| target.resource_type == self.resource_type) {
                 targets.push((&OrderedId::from(&target.id)).into());
             }
@@ -283,7 +289,11 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         let parameter = condition.check.parameter();
         if !condition.check.is_of_single_values() && self.reader.may_build_column(self.resource_type)? {
             let ids = self.reader.column(self.resource_type, parameter)?.ids();
-            return self.verify_by_column(&ids, &condition).map(Arc::new);
+            let list = Arc::new(self.verify_by_column(&ids, &condition)?);
+            if let [subject] = &*condition.check.subjects() {
+                self.reader.keep_list(self.resource_type, *subject, &list);
+            }
+            return Ok(list);
         }
         match &condition.check {
             Check::RefersTo { .. } => {

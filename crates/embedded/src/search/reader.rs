@@ -33,8 +33,8 @@ pub(crate) struct Reader<'a, P> {
 
 impl<'a, P: Postings> Reader<'a, P> {
     /// For one search.
-    pub(crate) fn new(postings: &'a P, cache: &'a SearchCache, settings: &'a SearchSettings) -> Self {
-        Self { postings, cache, settings, budget: Budget::new(settings), looked: RefCell::default() }
+    pub(crate) fn new(postings: &'a P, cache: &'a SearchCache, settings: &'a SearchSettings, budget: Budget) -> Self {
+        Self { postings, cache, settings, budget, looked: RefCell::default() }
     }
 
     /// A kept list, if there is one.
@@ -59,10 +59,15 @@ impl<'a, P: Postings> Reader<'a, P> {
             Subject::Value(parameter, value) => self.scan_value(resource_type, parameter, value, scan_max)?,
         };
         let Some(list) = scanned.map(Arc::new) else { return Ok(None) };
+        self.keep_list(resource_type, subject, &list);
+        Ok(Some(list))
+    }
+
+    /// Keeps a list for later searches, if it is worth it.
+    pub(crate) fn keep_list(&self, resource_type: ResourceType, subject: Subject<'_>, list: &Arc<IdList>) {
         if list.len() >= self.settings.kept_length_min {
             self.cache.keep_list(self.moment(resource_type), subject, list.clone());
         }
-        Ok(Some(list))
     }
 
     /// A list, however long it takes within the limits.

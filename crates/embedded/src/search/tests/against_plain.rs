@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::memory::{Put, Snapshot, World};
 use super::plain;
 use super::requests::{any_put, any_request, types};
-use crate::search::{SearchCache, SearchSettings, search};
+use crate::search::{SearchCache, SearchSettings, search, search_briefly};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -68,6 +68,8 @@ fn all_pages_agree(snapshot: &Snapshot, cache: &SearchCache, settings: &SearchSe
     loop {
         let found = search(snapshot, cache, settings, &request).unwrap();
         assert_eq!(found, plain::search(snapshot, &request));
+        let brief = search_briefly(snapshot, cache, settings, &request).unwrap();
+        assert!(brief.is_none_or(|brief| brief == found));
         match found.hits.last() {
             Some(last) if found.more => request.after = Some(last.position.clone()),
             _ => return,

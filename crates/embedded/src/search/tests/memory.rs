@@ -11,7 +11,9 @@ use fhirpool_search::IndexEntry;
 use fhirpool_storage::{Result, StorageError};
 
 use crate::forward::{Forward, Packed};
-use crate::search::{IdRef, Postings, SearchCache, Stretch};
+use crate::search::SearchCache;
+use crate::search::ids::IdRef;
+use crate::search::postings::{Postings, Stretch};
 
 /// What is there after a commit.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! Random resources and requests over few values, so that they meet.
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use fhirpool_fhir::definitions::{Definitions, ParameterNumber};
 use fhirpool_fhir::{DateInterval, OrderedId, ResourceId, ResourceKey, ResourceType, Timestamp};
@@ -15,6 +15,8 @@ const DATE: ParameterNumber = ParameterNumber(2);
 const SUBJECT: ParameterNumber = ParameterNumber(3);
 const URI: ParameterNumber = ParameterNumber(4);
 const PARAMETERS: [ParameterNumber; 4] = [CODE, DATE, SUBJECT, URI];
+
+static EXTRACTORS: LazyLock<Extractors> = LazyLock::new(|| Extractors::new(Definitions::r4()));
 
 pub(super) fn types() -> [ResourceType; 3] {
     ["Encounter", "Observation", "Patient"].map(|name| ResourceType::parse(name).unwrap())
@@ -46,7 +48,7 @@ fn any_entry() -> impl Strategy<Value = IndexEntry> {
         IndexEntry { parameter: CODE, value }
     });
     let date = (0..12i64).prop_map(|at| {
-        let entry = Extractors::new(Arc::new(Definitions::default())).last_updated_entry(Timestamp(at * 1000));
+        let entry = EXTRACTORS.last_updated_entry(Timestamp(at * 1000));
         IndexEntry { parameter: DATE, value: entry.value }
     });
     let subject = any_key().prop_map(|key| IndexEntry { parameter: SUBJECT, value: reference_value(&key) });
