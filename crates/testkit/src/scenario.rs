@@ -40,7 +40,7 @@ pub struct Step {
     /// Headers it must have; a value between slashes is a part it must hold, an empty one says it must be absent.
     #[serde(default)]
     pub expect_headers: BTreeMap<String, String>,
-    /// JSON pointer → value; `~` before a text means that it must hold it; the text `absent` that nothing stands there.
+    /// JSON pointer (or `link:relation`, or a pointer with `#` behind it for a length) → value; `~` before a text means that it must hold it; the text `absent` that nothing stands there.
     #[serde(default)]
     pub expect: BTreeMap<String, toml::Value>,
     /// Texts the body must hold, byte for byte.
@@ -49,7 +49,7 @@ pub struct Step {
     /// Texts it must not hold.
     #[serde(default)]
     pub lacks: Vec<String>,
-    /// Name → JSON pointer, or `header:Name`, to remember.
+    /// Name → JSON pointer, `header:Name` or `link:relation`, to remember.
     #[serde(default)]
     pub capture: BTreeMap<String, String>,
 }
@@ -90,11 +90,21 @@ fn capture(response: &Response, pointer: &str) -> String {
     if let Some(header) = pointer.strip_prefix("header:") {
         return response.header(header).to_owned();
     }
-    match response.json().pointer(pointer) {
+    let json = response.json();
+    if let Some(relation) = pointer.strip_prefix("link:") {
+        return link(&json, relation).unwrap_or("nothing-was-captured").to_owned();
+    }
+    match json.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
         None => String::from("nothing-was-captured"),
     }
+}
+
+/// The URL of a Bundle's link.
+fn link<'a>(bundle: &'a Value, relation: &str) -> Option<&'a str> {
+    let links = bundle["link"].as_array()?;
+    links.iter().find(|link| link["relation"] == relation)?["url"].as_str()
 }
 
 fn check(step: &Step, response: &Response, fill: &dyn Fn(&str) -> String) -> Vec<String> {
@@ -124,13 +134,11 @@ fn check(step: &Step, response: &Response, fill: &dyn Fn(&str) -> String) -> Vec
 }
 
 fn check_pointer(json: &Value, pointer: &str, expected: &toml::Value, fill: &dyn Fn(&str) -> String) -> Option<String> {
-    // `/entry#` is the number of elements.
-    let (found, shown) = match pointer.strip_suffix('#') {
-        Some(pointer) => {
-            let count = json.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
-            (Some(Value::from(count)), pointer)
-        }
-        None => (json.pointer(pointer).cloned(), pointer),
+    // `/entry#` is the number of elements, `link:next` the URL of a link.
+    let (found, shown) = match (pointer.strip_suffix('#'), pointer.strip_prefix("link:")) {
+        (Some(pointer), _) => (Some(Value::from(json.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len))), pointer),
+        (None, Some(relation)) => (link(json, relation).map(Value::from), pointer),
+        (None, None) => (json.pointer(pointer).cloned(), pointer),
     };
     let right = match expected {
         toml::Value::String(text) if text == "absent" => found.is_none(),
