@@ -21,7 +21,7 @@ mod sampled;
 mod tests;
 mod walk;
 
-pub(crate) use ends::{implies_system, reference_targets};
+pub(crate) use ends::{implies_system, leads_to_urls, reference_targets};
 pub use references::ReferenceTarget;
 pub(crate) use rules::component_parameters;
 

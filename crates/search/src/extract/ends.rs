@@ -52,6 +52,15 @@ pub(crate) fn reference_targets(definitions: &Definitions, resource_type: Resour
     targets
 }
 
+/// Whether all that the parameter finds in this type are canonicals, which lead to a URL and not to a resource.
+pub(crate) fn leads_to_urls(definitions: &Definitions, resource_type: ResourceType, parameter: &SearchParameter) -> bool {
+    let mut all = true;
+    let all_paths = each_end(definitions, resource_type, parameter, |end| {
+        all &= end.type_id.is_some_and(|id| definitions.type_definition(id).name != "Reference");
+    });
+    all && all_paths
+}
+
 /// Calls for every end of the parameter's paths from this type; `false` if not all alternatives are paths.
 fn each_end(
     definitions: &Definitions,

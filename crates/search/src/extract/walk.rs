@@ -1,12 +1,13 @@
 //! One walk over a resource along the rules of its type.
 
 use fhirpool_fhir::Definitions;
+use fhirpool_fhir::definitions::SearchParameterKind;
 use fhirpool_fhir::json::Value;
 use fhirpool_fhirpath::{Context, Item, Node};
 
 use super::Extractors;
 use super::references::{ReferenceTarget, targets};
-use super::rules::{Action, Component, EdgeFilter, Give, Tree, TypeRules};
+use super::rules::{Action, Component, Edge, EdgeFilter, Give, Tree, TypeRules};
 use crate::IndexEntry;
 use crate::value::{composite, form, token};
 
@@ -110,15 +111,28 @@ fn visit_node<'v>(tree: &Tree, node: usize, value: Value<'v>, call: &mut dyn FnM
     if rules.edges.is_empty() {
         return;
     }
+    if rules.edges.len() <= FEW_EDGES {
+        for edge in &rules.edges {
+            value.get(&edge.name).into_iter().for_each(|property| visit_edge(tree, edge, property, call));
+        }
+        return;
+    }
     for member in value.members() {
         let name = member.name();
         let from = rules.edges.partition_point(|edge| *edge.name < *name);
         for edge in rules.edges[from..].iter().take_while(|edge| *edge.name == *name) {
-            let count = if edge.filter.first { 1 } else { usize::MAX };
-            for each in member.value().each().take(count).filter(|each| passes(&edge.filter, *each)) {
-                visit_node(tree, edge.node, each, call);
-            }
+            visit_edge(tree, edge, member.value(), call);
         }
+    }
+}
+
+/// So many properties are sought one by one; more are found while going over the object once.
+const FEW_EDGES: usize = 3;
+
+fn visit_edge<'v>(tree: &Tree, edge: &Edge, property: Value<'v>, call: &mut dyn FnMut(&Action, Value<'v>)) {
+    let count = if edge.filter.first { 1 } else { usize::MAX };
+    for each in property.each().take(count).filter(|each| passes(&edge.filter, *each)) {
+        visit_node(tree, edge.node, each, call);
     }
 }
 
@@ -127,8 +141,8 @@ fn passes(filter: &EdgeFilter, value: Value<'_>) -> bool {
 }
 
 /// The value of what an expression computed.
-fn computed(item: &Item<'_>, kind: fhirpool_fhir::definitions::SearchParameterKind) -> Option<Vec<u8>> {
-    use fhirpool_fhir::definitions::SearchParameterKind as Kind;
+fn computed(item: &Item<'_>, kind: SearchParameterKind) -> Option<Vec<u8>> {
+    use SearchParameterKind as Kind;
     match (kind, item) {
         (Kind::Token, Item::Boolean(value)) => Some(token::value(if *value { "true" } else { "false" }, token::IMPLIED)),
         (Kind::Token, Item::String(text)) => Some(token::value(text, "")),

@@ -6,7 +6,7 @@ use fhirpool_fhir::{IssueCode, ResourceId, ResourceType};
 use super::escape::{split, unescape};
 use super::value::{Target, type_among};
 use super::{QueryError, Reader, short};
-use crate::extract::reference_targets;
+use crate::extract::{leads_to_urls, reference_targets};
 use crate::{Clause, TypeSearch, ValueTest};
 
 /// Parameters of R4 that need what this server does not have: a text index, stored lists and queries, a filter language.
@@ -89,6 +89,10 @@ impl Reader<'_> {
                 "{resource_type}.{} is no reference, so nothing can be sought behind it",
                 parameter.code
             )));
+        }
+        if leads_to_urls(self.definitions, resource_type, parameter) {
+            let text = format!("chains and _has through {resource_type}.{} are not supported: it holds canonical URLs", parameter.code);
+            return Err(QueryError::not_supported(text));
         }
         Ok(parameter)
     }

@@ -61,6 +61,8 @@ fn what_cannot_be_understood_is_refused_with_a_reason() {
         ("Patient?_has:Observation:code:code=x", "is no reference"),
         ("Patient?_has:Observation:encounter:code=x", "does not refer to Patient"),
         ("Patient?_has:Observation:patient:frobnicate=x", "Observation has no search parameter frobnicate"),
+        ("QuestionnaireResponse?questionnaire.title=x", "canonical URLs"),
+        ("Questionnaire?_has:QuestionnaireResponse:questionnaire:status=x", "canonical URLs"),
         ("Patient?_text=x", "_text is not supported"),
         ("Patient?_content=x", "_content is not supported"),
         ("Patient?_filter=x", "_filter is not supported"),

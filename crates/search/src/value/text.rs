@@ -69,7 +69,7 @@ pub(crate) fn fold_whole(text: &str) -> Option<String> {
 }
 
 fn fold_onto(text: &str, bytes_max: usize, out: &mut String) {
-    let mut push = |folded: char| {
+    let push = |folded: char, out: &mut String| {
         if folded.is_whitespace() || folded.is_control() {
             if !out.is_empty() && !out.ends_with(' ') {
                 out.push(' ');
@@ -80,16 +80,25 @@ fn fold_onto(text: &str, bytes_max: usize, out: &mut String) {
         out.len() < bytes_max
     };
     if text.is_ascii() {
-        let _ = text.bytes().try_for_each(|byte| push(char::from(byte.to_ascii_lowercase())).then_some(()));
+        for byte in text.bytes() {
+            if byte > b' ' && byte < 0x7F {
+                out.push(char::from(byte.to_ascii_lowercase()));
+            } else if !out.is_empty() && !out.ends_with(' ') {
+                out.push(' ');
+            }
+            if out.len() >= bytes_max {
+                break;
+            }
+        }
     } else {
         let mut decomposed = text.nfkd().filter(|part| !is_combining_mark(*part)).flat_map(char::to_lowercase);
         let _ = decomposed.try_for_each(|part| {
             let letters: Cow<'static, str> = match base_letters(part) {
                 Some(letters) => letters.into(),
                 None if is_combining_mark(part) => "".into(),
-                None => return push(part).then_some(()),
+                None => return push(part, out).then_some(()),
             };
-            letters.chars().all(&mut push).then_some(())
+            letters.chars().all(|letter| push(letter, out)).then_some(())
         });
     }
     out.truncate(out.floor_char_boundary(bytes_max));
