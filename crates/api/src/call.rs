@@ -12,6 +12,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::ApiState;
+use crate::address::base_address;
 use crate::answer::parse_http_date;
 use crate::error::{ApiError, Result};
 use crate::negotiation::{MediaType, single};
@@ -24,14 +25,23 @@ pub(crate) struct Call<'a> {
     pub head: &'a Parts,
     pub names: PathNames<'a>,
     pub tenant: TenantId,
-    /// `scheme://host/tenant/<tenant>`, without a slash at its end.
-    pub base: String,
     pub prefer: Prefer,
     /// Until when the body must be there.
     pub deadline: Instant,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    pub fn new(state: &'a ApiState, head: &'a Parts, tenant: TenantId, names: PathNames<'a>) -> Self {
+        let deadline = Instant::now() + state.settings.request_time_max;
+        Self { state, head, names, tenant, prefer: Prefer::parse(&head.headers), deadline }
+    }
+
+    /// `scheme://host/tenant/<tenant>`, without a slash at its end; without the tenant where the path has none.
+    pub fn base(&self) -> Result<String> {
+        let tenant = self.names.tenant.is_some().then_some(&self.tenant);
+        base_address(&self.state.settings, self.head, tenant)
+    }
+
     /// The address's query, undecoded.
     pub fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
@@ -47,6 +57,14 @@ impl Call<'_> {
         let resource_type = self.resource_type()?;
         let id = ResourceId::parse(self.names.id.as_deref().unwrap_or_default());
         let id = id.ok_or_else(|| ApiError::not_found(format!("there is no such {resource_type}: its id is malformed")))?;
+        Ok(ResourceKey::new(resource_type, id))
+    }
+
+    /// The type and id in the path, which a resource is to have. An id against the grammar is refused.
+    pub fn key_to_give(&self) -> Result<ResourceKey> {
+        let resource_type = self.resource_type()?;
+        let id = ResourceId::parse(self.names.id.as_deref().unwrap_or_default());
+        let id = id.ok_or_else(|| ApiError::bad_request("an id has 1 to 64 letters, digits, `-` and `.`"))?;
         Ok(ResourceKey::new(resource_type, id))
     }
 

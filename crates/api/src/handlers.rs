@@ -47,13 +47,13 @@ pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Princi
     }
 }
 
-/// There are no operations yet: each is refused as one that is not there, to whom may read at all.
+/// There are no operations yet: each is refused as not supported, to whom may read at all.
 fn unknown_operation(call: &Call<'_>, principal: &Principal) -> Result<Answer> {
     call.read_access(principal, Interaction::Read, None)?;
     if let Some(name) = &call.names.resource_type {
         parse_type(name)?;
     }
     let name: String = call.names.operation.as_deref().unwrap_or_default().chars().take(64).collect();
-    let text = format!("there is no operation {name:?} at this address");
-    Err(ApiError::new(StatusCode::NOT_FOUND, IssueCode::NotSupported, text))
+    let text = format!("the operation {name:?} is not supported");
+    Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, IssueCode::NotSupported, text))
 }

@@ -20,15 +20,16 @@ static IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 pub(super) async fn create(call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
     let resource_type = call.resource_type()?;
     let access = call.write_access(principal, Interaction::Create, Some(resource_type))?;
+    let base = call.base()?;
     let if_none_exist = call.header(&IF_NONE_EXIST)?;
     let body = resource_body(call, resource_type, body, None).await?;
-    let request = CreateRequest { base: &call.base, resource_type, body, if_none_exist, returning: call.returning() };
-    Ok(written(call, call.state.interactions.create(&access, request).await?))
+    let request = CreateRequest { base: &base, resource_type, body, if_none_exist, returning: call.returning() };
+    Ok(written(call, &base, call.state.interactions.create(&access, request).await?))
 }
 
 /// `PUT [base]/[type]/[id]`
 pub(super) async fn update(call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
-    let key = call.key()?;
+    let key = call.key_to_give()?;
     update_target(call, principal, key.resource_type, Target::Id(key.id), body).await
 }
 
@@ -45,10 +46,11 @@ async fn update_target(
     body: Body,
 ) -> Result<Answer> {
     let access = call.write_access(principal, Interaction::Update, Some(resource_type))?;
+    let base = call.base()?;
     let (if_match, if_none_match) = (call.list_header(&IF_MATCH)?, call.list_header(&IF_NONE_MATCH)?);
     let body = resource_body(call, resource_type, body, call.names.id.as_deref()).await?;
     let request = UpdateRequest {
-        base: &call.base,
+        base: &base,
         resource_type,
         target,
         body,
@@ -56,7 +58,7 @@ async fn update_target(
         if_none_match: if_none_match.as_deref(),
         returning: call.returning(),
     };
-    Ok(written(call, call.state.interactions.update(&access, request).await?))
+    Ok(written(call, &base, call.state.interactions.update(&access, request).await?))
 }
 
 /// `PATCH [base]/[type]/[id]`
@@ -78,11 +80,12 @@ async fn patch_target(
     body: Body,
 ) -> Result<Answer> {
     let access = call.write_access(principal, Interaction::Patch, Some(resource_type))?;
+    let base = call.base()?;
     let if_match = call.list_header(&IF_MATCH)?;
     let (format, body) = patch_body(call, body).await?;
     let request =
-        PatchRequest { base: &call.base, resource_type, target, format, body, if_match: if_match.as_deref(), returning: call.returning() };
-    Ok(written(call, call.state.interactions.patch(&access, request).await?))
+        PatchRequest { base: &base, resource_type, target, format, body, if_match: if_match.as_deref(), returning: call.returning() };
+    Ok(written(call, &base, call.state.interactions.patch(&access, request).await?))
 }
 
 /// `DELETE [base]/[type]/[id]`
@@ -98,9 +101,10 @@ pub(super) async fn delete_conditional(call: &Call<'_>, principal: &Principal) -
 
 async fn delete_target(call: &Call<'_>, principal: &Principal, resource_type: ResourceType, target: Target<'_>) -> Result<Answer> {
     let access = call.write_access(principal, Interaction::Delete, Some(resource_type))?;
+    let base = call.base()?;
     let if_match = call.list_header(&IF_MATCH)?;
-    let request = DeleteRequest { base: &call.base, resource_type, target, if_match: if_match.as_deref() };
-    Ok(written(call, call.state.interactions.delete(&access, request).await?))
+    let request = DeleteRequest { base: &base, resource_type, target, if_match: if_match.as_deref() };
+    Ok(written(call, &base, call.state.interactions.delete(&access, request).await?))
 }
 
 async fn resource_body(call: &Call<'_>, resource_type: ResourceType, body: Body, id: Option<&str>) -> Result<Vec<u8>> {
@@ -125,7 +129,7 @@ async fn patch_body(call: &Call<'_>, body: Body) -> Result<(PatchFormat, Vec<u8>
 }
 
 /// The answer to a write (R4 http.html#ops): what `Prefer` asks for, with the address of the version.
-fn written(call: &Call<'_>, outcome: WriteOutcome) -> Answer {
+fn written(call: &Call<'_>, base: &str, outcome: WriteOutcome) -> Answer {
     let Status(code) = outcome.status();
     let mut status = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
     // A delete has no resource to show. R4 leaves open what it answers: an OperationOutcome, unless the client wants nothing.
@@ -134,7 +138,7 @@ fn written(call: &Call<'_>, outcome: WriteOutcome) -> Answer {
         (Effect::Deleted, _) => Returning::OperationOutcome,
         _ => call.returning(),
     };
-    let location = outcome.location(&call.base).filter(|_| outcome.effect != Effect::Deleted);
+    let location = outcome.location(base).filter(|_| outcome.effect != Effect::Deleted);
     // `Location` tells where what was asked for is, `Content-Location` what the body is: clients look into either.
     let location_header = if outcome.effect == Effect::Updated { CONTENT_LOCATION } else { LOCATION };
     let (version, last_updated) = (outcome.version, outcome.last_updated);

@@ -107,7 +107,7 @@ async fn what_is_not_in_the_table_is_not_there() {
         assert_eq!(api.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     let operation = api.get("Patient/$everything").await;
-    assert_eq!((operation.status, operation.issue().as_str()), (StatusCode::NOT_FOUND, "not-supported"));
+    assert_eq!((operation.status, operation.issue().as_str()), (StatusCode::NOT_IMPLEMENTED, "not-supported"));
 }
 
 #[tokio::test]
