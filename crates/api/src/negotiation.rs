@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 /// The types that JSON is served as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +101,16 @@ impl<'a> Accepted<'a> {
         let best = matching.filter(|(specificity, _, range)| *specificity > 0 && !range.is_foreign);
         let (specificity, place, range) = best.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
         (range.quality > 0).then_some((range.quality, place, specificity))
+    }
+}
+
+/// The type of JSON that a request's `Accept` asks for; `None` where none of them is accepted.
+pub(crate) fn json_of_accept(headers: &HeaderMap) -> Option<JsonType> {
+    // What most requests send needs no list.
+    match headers.get(ACCEPT).map(HeaderValue::as_bytes) {
+        None => Some(JsonType::FhirJson),
+        Some(b"application/fhir+json" | b"*/*") if headers.get_all(ACCEPT).iter().nth(1).is_none() => Some(JsonType::FhirJson),
+        Some(_) => Accepted::parse(headers).json().map(|(json, _)| json),
     }
 }
 
@@ -218,9 +228,6 @@ fn parameter_value<'a>(parameter: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use http::HeaderValue;
-    use http::header::HeaderMap;
 
     use super::*;
 

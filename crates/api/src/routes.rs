@@ -174,11 +174,14 @@ impl Segment {
     }
 }
 
+/// A route with its pattern taken apart.
+type Entry = (Vec<Segment>, &'static Route);
+
 /// The table made ready for matching.
 #[derive(Debug)]
 pub(crate) struct RouteTable {
     /// By scope (server, tenant) and number of segments.
-    by_length: [Vec<Vec<(Vec<Segment>, &'static Route)>>; 2],
+    by_length: [Vec<Vec<Entry>>; 2],
 }
 
 /// What a path names.

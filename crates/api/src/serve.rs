@@ -18,13 +18,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::address::base_address;
 use crate::answer::{Answer, Content, Form};
 use crate::call::{Call, authenticate};
 use crate::error::{ApiError, Result};
 use crate::handlers;
-use crate::negotiation::{Accepted, accepts_gzip, json_of_format};
-use crate::prefer::Prefer;
+use crate::negotiation::{accepts_gzip, json_of_accept, json_of_format};
 use crate::routes::{Action, Found, PathNames, Route, RouteTable};
 use crate::{ApiState, Settings};
 
@@ -35,10 +33,12 @@ pub fn router(state: Arc<ApiState>) -> axum::Router {
     let cors = cors(&state.settings);
     let server = Arc::new(Server { table: RouteTable::new(), request_ids: RequestIds::new(), state });
     let router = axum::Router::new().fallback(move |request: Request| serve(server.clone(), request));
-    match cors {
+    let router = match cors {
         Some(cors) => router.layer(cors),
         None => router,
-    }
+    };
+    // Turns the handler into a service once instead of for every request.
+    router.with_state(())
 }
 
 struct Server {
@@ -107,7 +107,7 @@ async fn handle(server: &Server, head: &Parts, body: Body, form: &mut Form, trai
     let has_default_tenant = state.settings.default_tenant.is_some();
     let (route, names) = match table.find(&head.method, head.uri.path(), has_default_tenant) {
         Found::Route(route, names) => (route, names),
-        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(state, head, &routes),
+        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(server, head, &routes),
         Found::OtherMethods(routes) => return Err(method_not_allowed(&routes)),
         Found::Nothing => return Err(ApiError::not_found("there is nothing at this address")),
         Found::Malformed => return Err(ApiError::bad_request("the path is not percent-encoded UTF-8")),
@@ -119,24 +119,21 @@ async fn handle(server: &Server, head: &Parts, body: Body, form: &mut Form, trai
         _ => {}
     }
     form.gzip = accepts_gzip(&head.headers);
-    let is_acceptable = negotiate(head, form)?;
-    let (tenant, base) = tenant_and_base(state, head, &names)?;
-    trail.tenant = Some(tenant.clone());
-    if !is_acceptable && !may_be_raw(route, &names) {
+    if !negotiate(head, form)? && !may_be_raw(route, &names) {
         return Err(ApiError::not_acceptable());
     }
-    let deadline = Instant::now() + state.settings.request_time_max;
-    let call = Call { state, head, names, tenant, base, prefer: Prefer::parse(&head.headers), deadline };
-    match route.action {
-        Action::Metadata => return handlers::metadata(&call),
-        Action::SmartConfiguration => return Ok(handlers::smart_configuration(&call)),
-        _ => {}
+    if route.is_open() {
+        let call = Call::new(state, head, tenant_of(state, &names)?, names);
+        return if route.action == Action::Metadata { handlers::metadata(&call) } else { Ok(handlers::smart_configuration(&call)) };
     }
     let principal = authenticate(state, head)?;
     // Before anything else is told: a token of another tenant learns nothing of this one.
-    if principal.tenant() != &call.tenant {
+    let default_tenant = state.settings.default_tenant.as_ref().map(TenantId::as_str);
+    if Some(principal.tenant().as_str()) != names.tenant.as_deref().or(default_tenant) {
         return Err(ApiError::no_tenant());
     }
+    trail.tenant = Some(principal.tenant().clone());
+    let call = Call::new(state, head, principal.tenant().clone(), names);
     match route.action {
         // Reads are by far the most frequent and stay in this future; the others' would make it large to move.
         Action::Read => handlers::read(&call, &principal).await,
@@ -176,13 +173,9 @@ fn negotiate(head: &Parts, form: &mut Form) -> Result<bool> {
         form.json = json_of_format(&format).ok_or_else(ApiError::not_acceptable)?;
         return Ok(true);
     }
-    match Accepted::parse(&head.headers).json() {
-        Some((json, _)) => {
-            form.json = json;
-            Ok(true)
-        }
-        None => Ok(false),
-    }
+    let accepted = json_of_accept(&head.headers);
+    form.json = accepted.unwrap_or_default();
+    Ok(accepted.is_some())
 }
 
 /// Whether the route may answer with something else than a resource: the content of a Binary, or SMART's plain JSON.
@@ -195,26 +188,22 @@ fn may_be_raw(route: &Route, names: &PathNames<'_>) -> bool {
     }
 }
 
-fn tenant_and_base(state: &ApiState, head: &Parts, names: &PathNames<'_>) -> Result<(TenantId, String)> {
-    let Some(name) = &names.tenant else {
-        let tenant = state.settings.default_tenant.clone().ok_or_else(ApiError::no_tenant)?;
-        return Ok((tenant, base_address(&state.settings, head, None)?));
+/// The tenant that a path names, or the default one. Whether it is there is another question.
+fn tenant_of(state: &ApiState, names: &PathNames<'_>) -> Result<TenantId> {
+    let tenant = match &names.tenant {
+        Some(name) => TenantId::parse(name),
+        None => state.settings.default_tenant.clone(),
     };
-    let tenant = TenantId::parse(name).ok_or_else(ApiError::no_tenant)?;
-    let base = base_address(&state.settings, head, Some(&tenant))?;
-    Ok((tenant, base))
+    tenant.ok_or_else(ApiError::no_tenant)
 }
 
 /// OPTIONS on the base is a request for the capabilities (R4 http.html#capabilities); elsewhere it tells the methods.
-fn options(state: &ApiState, head: &Parts, routes: &[&Route]) -> Result<Answer> {
+fn options(server: &Server, head: &Parts, routes: &[&Route]) -> Result<Answer> {
+    let Server { state, table, .. } = server;
     let mut answer = Answer::new(StatusCode::NO_CONTENT, Content::None);
-    if routes.iter().any(|route| route.action == Action::SearchSystem) {
-        let names = match RouteTable::new().find(&Method::GET, head.uri.path(), state.settings.default_tenant.is_some()) {
-            Found::Route(_, names) => names,
-            _ => PathNames::default(),
-        };
-        let (_, base) = tenant_and_base(state, head, &names)?;
-        answer = Answer::new(StatusCode::OK, Content::Shared(state.interactions.capabilities(&base)));
+    let has_default_tenant = state.settings.default_tenant.is_some();
+    if let Found::Route(Route { action: Action::SearchSystem, .. }, names) = table.find(&Method::GET, head.uri.path(), has_default_tenant) {
+        answer = handlers::metadata(&Call::new(state, head, tenant_of(state, &names)?, names))?;
     }
     Ok(answer.with_header(ALLOW, allowed_methods(routes)))
 }
@@ -256,16 +245,16 @@ fn cors(settings: &Settings) -> Option<CorsLayer> {
 /// Names each request for logs and for people who report a fault.
 struct RequestIds {
     /// Differs between processes.
-    prefix: u64,
+    prefix: u32,
     next: AtomicU64,
 }
 
 impl RequestIds {
     fn new() -> Self {
-        let mut prefix = [0; 8];
+        let mut prefix = [0; 4];
         // Without randomness ids of two processes may be alike, which harms nothing.
         let _ = SystemRandom::new().fill(&mut prefix);
-        Self { prefix: u64::from_be_bytes(prefix), next: AtomicU64::new(1) }
+        Self { prefix: u32::from_be_bytes(prefix), next: AtomicU64::new(1) }
     }
 
     /// The client's own `X-Request-Id` where it is a plain token, else a new one.
@@ -274,9 +263,18 @@ impl RequestIds {
         match head.headers.get(&X_REQUEST_ID) {
             Some(id) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(is_plain) => id.clone(),
             _ => {
-                let id = format!("{:08x}-{:x}", self.prefix >> 32, self.next.fetch_add(1, Ordering::Relaxed));
-                HeaderValue::try_from(id).expect("hexadecimal digits are plain ASCII")
+                let mut id = [b'-'; 25];
+                write_hex(u64::from(self.prefix), &mut id[..8]);
+                write_hex(self.next.fetch_add(1, Ordering::Relaxed), &mut id[9..]);
+                HeaderValue::from_bytes(&id).expect("hexadecimal digits are plain ASCII")
             }
         }
+    }
+}
+
+fn write_hex(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
     }
 }

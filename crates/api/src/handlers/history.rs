@@ -21,6 +21,6 @@ pub(super) async fn history(call: &Call<'_>, principal: &Principal) -> Result<An
         (HistoryScope::Tenant, None)
     };
     let access = call.read_access(principal, Interaction::History, resource_type)?;
-    let request = HistoryInteraction { base: &call.base, scope, query: call.query(), handling: call.prefer.handling };
+    let request = HistoryInteraction { base: &call.base()?, scope, query: call.query(), handling: call.prefer.handling };
     Ok(call.state.interactions.history(&access, request).await?.into())
 }

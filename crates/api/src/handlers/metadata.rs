@@ -15,7 +15,7 @@ pub(crate) fn metadata(call: &Call<'_>) -> Result<Answer> {
         let text = "mode=terminology is not supported; full and normative are";
         return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, IssueCode::NotSupported, text));
     }
-    Ok(Answer::new(StatusCode::OK, Content::Shared(call.state.interactions.capabilities(&call.base))))
+    Ok(Answer::new(StatusCode::OK, Content::Shared(call.state.interactions.capabilities(&call.base()?))))
 }
 
 /// `GET [base]/.well-known/smart-configuration`: plain JSON, whatever is accepted. There is no authorization server here, so
