@@ -269,3 +269,6 @@ impl std::fmt::Display for Decimal {
         write!(f, "{sign}{whole}.{fraction}")
     }
 }
+
+#[cfg(test)]
+mod tests;

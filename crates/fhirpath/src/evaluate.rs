@@ -57,11 +57,13 @@ pub(crate) struct Evaluator<'e, 'a> {
     /// `%context`
     focus: &'e [Item<'a>],
     steps: u64,
+    /// The last regular expression that was no literal, of which function, compiled.
+    pattern: Option<(String, Function, Pattern)>,
 }
 
 impl<'e, 'a> Evaluator<'e, 'a> {
     pub fn new(context: &'e Context<'a>, focus: &'e [Item<'a>]) -> Self {
-        Self { context, focus, steps: 0 }
+        Self { context, focus, steps: 0, pattern: None }
     }
 
     pub fn definitions(&self) -> &'a Definitions {

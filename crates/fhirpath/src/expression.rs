@@ -6,7 +6,7 @@ use fhirpool_fhir::Definitions;
 
 use crate::ast::Ast;
 use crate::plan::{self, Plan};
-use crate::{Context, EvaluationError, Item, ParseError, check, evaluate, parser};
+use crate::{Context, EvaluationError, Item, ParseError, check, evaluate, parser, relax};
 
 /// A parsed expression; cheap to copy, free of any context, to be kept.
 #[derive(Debug, Clone)]
@@ -31,13 +31,21 @@ impl Expression {
         Ok(Self { form: Form::General(Arc::new(parser::parse(text)?)) })
     }
 
+    /// The expression read as R4's own invariants and search parameters mean it: `as` keeps the matching ones of several items,
+    /// and `Boolean`, `DateTime` and the like name FHIR's types. To the letter of FHIRPath some of them are always errors.
+    pub fn relaxed(&self) -> Self {
+        let Form::General(ast) = &self.form else { return self.clone() };
+        let mut ast = (**ast).clone();
+        relax::relax(&mut ast);
+        Self { form: Form::General(Arc::new(ast)) }
+    }
+
     /// The expression resolved for items of one type (`Observation`, `HumanName`, `Observation.component`), as search
     /// parameters and composites need it; `None` where no branch of the union can apply to the type.
     ///
     /// Only the branches that begin with the type, one of its ancestors, or an element stay. Of plain paths the names are
-    /// resolved now, choices to their JSON properties included. Three things differ from FHIRPath to the letter, as R4's
-    /// search parameters mean them: `as` keeps the matching ones of several items (R4 writes `Goal.target.due as date`),
-    /// branches are joined without dropping equal items, and primitives without a value are left out of plain paths.
+    /// resolved now, choices to their JSON properties included. The expression is [relaxed](Expression::relaxed), branches are
+    /// joined without dropping equal items, and primitives without a value are left out of plain paths.
     pub fn for_type(&self, definitions: &Definitions, type_name: &str) -> Option<Self> {
         let Form::General(ast) = &self.form else { return Some(self.clone()) };
         plan::for_type(ast, definitions, type_name).map(|plan| Self { form: Form::Planned(Arc::new(plan)) })
@@ -70,7 +78,7 @@ impl Expression {
         }
     }
 
-    /// The expression as a condition, such as an invariant: `None` for an empty result, true for a single item that is no
+    /// The expression as a condition, such as an invariant (which holds unless this is false): `None` for an empty result, true for a single item that is no
     /// boolean, an error for several items (FHIRPath N1, 4.5).
     pub fn evaluate_boolean<'a>(&self, context: &Context<'a>, focus: Item<'a>) -> Result<Option<bool>, EvaluationError> {
         evaluate::boolean(context.definitions, &self.evaluate(context, focus)?, "a condition")

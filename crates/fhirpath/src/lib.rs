@@ -23,6 +23,7 @@ mod moment;
 mod parser;
 mod plan;
 mod quantity;
+mod relax;
 mod ucum;
 
 pub use context::{Context, Limits, Resolve};

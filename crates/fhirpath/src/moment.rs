@@ -216,7 +216,8 @@ impl Moment {
 
     /// The moment with its components taken from a count of nanoseconds; `None` outside the years 1 to 9999.
     fn at_nanos(self, nanos: i128) -> Option<Self> {
-        let days = i64::try_from(nanos.div_euclid(NANOS_A_DAY)).ok()?;
+        // Days before the year -1 and after the year 10,000 are out of question before they are counted.
+        let days = i64::try_from(nanos.div_euclid(NANOS_A_DAY)).ok().filter(|days| (-720_000..=2_940_000).contains(days))?;
         let of_day = nanos.rem_euclid(NANOS_A_DAY);
         let (year, month, day) = civil_from_days(days);
         if !(1..=9999).contains(&year) {
@@ -361,3 +362,6 @@ impl Moment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use fhirpool_fhir::json::{Kind, Value};
 use crate::ast::{Ast, Invocation, MemberName, Operator, TypeOperator, TypeSpecifier};
 use crate::evaluate::{Evaluator, Function, TypeTest, target_type};
 use crate::item::Node;
+use crate::relax::relax;
 use crate::{Context, EvaluationError, Item, evaluate};
 
 #[derive(Debug)]
@@ -82,42 +83,6 @@ fn applies(ast: &Ast, definitions: &Definitions, type_id: TypeId) -> bool {
         Ast::Binary(_, left, _) => applies(left, definitions, type_id),
         Ast::Type(_, operand, _) | Ast::Negate(operand) | Ast::Plus(operand) => applies(operand, definitions, type_id),
         _ => true,
-    }
-}
-
-/// Reads `as` as R4's search parameters mean it: as `ofType`, and its `DateTime` as FHIR's `dateTime`.
-fn relax(ast: &mut Ast) {
-    match ast {
-        Ast::Path(head, steps) => {
-            relax(head);
-            for step in steps {
-                match step {
-                    Invocation::Index(index) => relax(index),
-                    Invocation::Call(_, arguments) => arguments.iter_mut().for_each(relax),
-                    Invocation::Type(operator, specifier) => relax_type(operator, specifier),
-                    Invocation::Member(_) | Invocation::Matches(_) | Invocation::ResolvesTo(_) => {}
-                }
-            }
-        }
-        Ast::Negate(operand) | Ast::Plus(operand) => relax(operand),
-        Ast::Binary(_, left, right) => {
-            relax(left);
-            relax(right);
-        }
-        Ast::Type(operator, operand, specifier) => {
-            relax(operand);
-            relax_type(operator, specifier);
-        }
-        Ast::Empty | Ast::Literal(_) | Ast::Variable(_) | Ast::This | Ast::Index | Ast::Total => {}
-    }
-}
-
-fn relax_type(operator: &mut TypeOperator, specifier: &mut TypeSpecifier) {
-    if *operator == TypeOperator::As {
-        *operator = TypeOperator::OfType;
-        if specifier.namespace.is_none() && specifier.name == "DateTime" {
-            specifier.name = "dateTime".to_owned();
-        }
     }
 }
 

@@ -10,6 +10,32 @@ fn count<'a>(length: usize) -> Item<'a> {
     Item::Integer(i32::try_from(length).unwrap_or(i32::MAX))
 }
 
+/// The value to sort an item by.
+type Key<'a> = Option<Item<'a>>;
+
+/// A stable merge sort. The standard one may panic, for dates of different precision have no consistent order.
+fn merge_sorted<T>(items: Vec<T>, compare: &mut dyn FnMut(&T, &T) -> Result<Ordering, EvaluationError>) -> Result<Vec<T>, EvaluationError> {
+    let mut runs: Vec<Vec<T>> = items.into_iter().map(|item| vec![item]).collect();
+    while runs.len() > 1 {
+        let mut merged = Vec::with_capacity(runs.len().div_ceil(2));
+        let mut pairs = runs.into_iter();
+        while let Some(left) = pairs.next() {
+            let right = pairs.next().unwrap_or_default();
+            let mut run = Vec::with_capacity(left.len() + right.len());
+            let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+            while let (Some(one), Some(other)) = (left.peek(), right.peek()) {
+                let from_right = compare(one, other)? == Ordering::Greater;
+                run.extend(if from_right { right.next() } else { left.next() });
+            }
+            run.extend(left);
+            run.extend(right);
+            merged.push(run);
+        }
+        runs = merged;
+    }
+    Ok(runs.pop().unwrap_or_default())
+}
+
 impl<'a> Evaluator<'_, 'a> {
     pub(super) fn existence(&mut self, function: Function, arguments: &[Ast], items: Items<'a>, scope: Scope<'_, 'a>) -> Outcome<'a> {
         let boolean = match function {
@@ -66,7 +92,6 @@ impl<'a> Evaluator<'_, 'a> {
                 let mut out = Vec::new();
                 for (index, item) in items.iter().enumerate() {
                     out.append(&mut self.with_item(&arguments[0], item, index, scope)?);
-                    self.admit(&out[out.len()..])?;
                     self.check_size(out.len())?;
                 }
                 Ok(out)
@@ -136,27 +161,22 @@ impl<'a> Evaluator<'_, 'a> {
             }
             keyed.push((values, item));
         }
-        let mut failure = None;
-        keyed.sort_by(|(left, _), (right, _)| {
-            for ((left, right), key) in left.iter().zip(right).zip(keys) {
-                let order = match (left, right) {
-                    (Some(left), Some(right)) => match self.compare(left, right) {
-                        Ok(order) => order.unwrap_or(Ordering::Equal),
-                        Err(error) => {
-                            failure = Some(error);
-                            Ordering::Equal
-                        }
-                    },
-                    (left, right) if left.is_some() != right.is_some() => return left.is_some().cmp(&right.is_some()),
-                    _ => Ordering::Equal,
-                };
-                if order != Ordering::Equal {
-                    return if matches!(key, Ast::Negate(_)) { order.reverse() } else { order };
-                }
+        let sorted = merge_sorted(keyed, &mut |(left, _), (right, _)| self.compare_keys(keys, left, right))?;
+        Ok(sorted.into_iter().map(|(_, item)| item).collect())
+    }
+
+    fn compare_keys(&mut self, keys: &[Ast], left: &[Key<'a>], right: &[Key<'a>]) -> Result<Ordering, EvaluationError> {
+        for ((left, right), key) in left.iter().zip(right).zip(keys) {
+            let order = match (left, right) {
+                (Some(left), Some(right)) => self.compare(left, right)?.unwrap_or(Ordering::Equal),
+                (left, right) if left.is_some() != right.is_some() => return Ok(left.is_some().cmp(&right.is_some())),
+                _ => Ordering::Equal,
+            };
+            if order != Ordering::Equal {
+                return Ok(if matches!(key, Ast::Negate(_)) { order.reverse() } else { order });
             }
-            Ordering::Equal
-        });
-        failure.map_or_else(|| Ok(keyed.into_iter().map(|(_, item)| item).collect()), Err)
+        }
+        Ok(Ordering::Equal)
     }
 
     pub(super) fn subset(&mut self, function: Function, arguments: &[Ast], items: Items<'a>, scope: Scope<'_, 'a>) -> Outcome<'a> {

@@ -8,6 +8,9 @@ use super::{Evaluator, Function, Items, Outcome, Pattern, Scope};
 use crate::ast::Ast;
 use crate::{EvaluationError, Item};
 
+/// What compiling a regular expression costs.
+const PATTERN_STEPS: usize = 10_000;
+
 impl<'a> Evaluator<'_, 'a> {
     /// At most one item, which must be a string.
     fn string(&self, items: &[Item<'a>], what: &'static str) -> Result<Option<Cow<'a, str>>, EvaluationError> {
@@ -42,7 +45,7 @@ impl<'a> Evaluator<'_, 'a> {
             F::Upper => return self.text(text.to_uppercase()),
             F::Lower => return self.text(text.to_lowercase()),
             F::Trim => return self.text(text.trim().to_owned()),
-            F::ToChars => return Ok(text.chars().map(|c| Item::String(c.to_string().into())).collect()),
+            F::ToChars => return Ok(split(&text, "", self.context.limits.items_max)),
             F::Substring => return self.substring(&text, arguments, scope),
             _ => {}
         }
@@ -57,9 +60,9 @@ impl<'a> Evaluator<'_, 'a> {
             F::StartsWith => Item::Boolean(text.starts_with(&*argument)),
             F::EndsWith => Item::Boolean(text.ends_with(&*argument)),
             F::Contains => Item::Boolean(text.contains(&*argument)),
-            F::Split => return Ok(split(&text, &argument)),
+            F::Split => return Ok(split(&text, &argument, self.context.limits.items_max)),
             F::Matches | F::MatchesFull => {
-                let pattern = Pattern::new(&argument, function == F::MatchesFull).map_err(|_| EvaluationError::Argument(name))?;
+                let pattern = self.pattern(&argument, function)?;
                 return self.matches_pattern(items, &pattern);
             }
             F::Replace | F::ReplaceMatches => {
@@ -94,6 +97,17 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(vec![Item::Boolean(pattern.regex().is_match(&text))])
     }
 
+    /// A pattern that is no literal: compiled once as long as it stays the same, and dear.
+    fn pattern(&mut self, pattern: &str, function: Function) -> Result<Pattern, EvaluationError> {
+        if let Some((_, _, known)) = self.pattern.as_ref().filter(|(text, of, _)| text == pattern && *of == function) {
+            return Ok(known.clone());
+        }
+        self.charge(PATTERN_STEPS)?;
+        let compiled = Pattern::new(pattern, function == Function::MatchesFull).map_err(|_| EvaluationError::Argument(function.name()))?;
+        self.pattern = Some((pattern.to_owned(), function, compiled.clone()));
+        Ok(compiled)
+    }
+
     /// The length of the result is known before it is built, since it may be the product of its parts.
     fn replace(&mut self, function: Function, text: &str, pattern: &str, replacement: &str) -> Outcome<'a> {
         let max = self.context.limits.string_bytes_max;
@@ -112,7 +126,7 @@ impl<'a> Evaluator<'_, 'a> {
         if pattern.is_empty() {
             return self.text(text.to_owned());
         }
-        let pattern = Pattern::new(pattern, false).map_err(|_| EvaluationError::Argument("replaceMatches"))?;
+        let pattern = self.pattern(pattern, function)?;
         self.charge(1 + text.len() / 8)?;
         // `$1` may put in as much as the whole match, and a replacement names at most half its length of groups.
         let matches = pattern.regex().find_iter(text);
@@ -147,12 +161,14 @@ impl<'a> Evaluator<'_, 'a> {
     }
 }
 
-fn split<'a>(text: &str, separator: &str) -> Items<'a> {
+/// The parts, of which those beyond one too many are left out: the evaluation fails then.
+fn split<'a>(text: &str, separator: &str, items_max: usize) -> Items<'a> {
     let item = |part: &str| Item::String(part.to_owned().into());
+    let count = items_max.saturating_add(1);
     if separator.is_empty() {
-        text.chars().map(|c| item(c.encode_utf8(&mut [0; 4]))).collect()
+        text.chars().take(count).map(|c| item(c.encode_utf8(&mut [0; 4]))).collect()
     } else {
-        text.split(separator).map(item).collect()
+        text.split(separator).take(count).map(item).collect()
     }
 }
 
