@@ -34,6 +34,8 @@ mod search;
 mod sources;
 mod status;
 mod subset;
+#[cfg(test)]
+mod tests;
 mod update;
 mod vread;
 
