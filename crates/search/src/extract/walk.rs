@@ -1,5 +1,7 @@
 //! One walk over a resource along the rules of its type.
 
+use std::cell::Cell;
+
 use fhirpool_fhir::Definitions;
 use fhirpool_fhir::definitions::SearchParameterKind;
 use fhirpool_fhir::json::Value;
@@ -17,11 +19,13 @@ pub(super) struct Walk<'a> {
     rules: &'a TypeRules,
     resource: Value<'a>,
     base: &'a str,
+    /// How many more entries it may give.
+    left: Cell<usize>,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(definitions: &'a Definitions, rules: &'a TypeRules, resource: Value<'a>, base: &'a str) -> Self {
-        Self { definitions, rules, resource, base }
+        Self { definitions, rules, resource, base, left: Cell::new(Extractors::ENTRIES_MAX) }
     }
 
     /// Appends the entries of all parameters.
@@ -29,7 +33,8 @@ impl<'a> Walk<'a> {
         visit(&self.rules.tree, self.resource, &mut |action, value| {
             let parameter = self.rules.parameters[action.parameter].number;
             self.give(action, value, &mut |value| {
-                if entries.len() < Extractors::ENTRIES_MAX {
+                if let Some(left) = self.left.get().checked_sub(1) {
+                    self.left.set(left);
                     entries.push(IndexEntry { parameter, value });
                 }
             });
@@ -84,6 +89,9 @@ impl<'a> Walk<'a> {
         }
         let count = values.iter().map(Vec::len).fold(1_usize, usize::saturating_mul).min(Extractors::COMBINATIONS_MAX);
         for mut index in 0..count {
+            if self.left.get() == 0 {
+                return;
+            }
             let mut chosen: Vec<&[u8]> = Vec::with_capacity(values.len());
             for of_component in values.iter().rev() {
                 chosen.push(&of_component[index % of_component.len()]);

@@ -1,5 +1,7 @@
 //! The values of a parameter, by its type.
 
+use std::borrow::Cow;
+
 use fhirpool_fhir::definitions::{SearchParameter, SearchParameterKind};
 use fhirpool_fhir::{Canonical, Date, DateInterval, Decimal, IssueCode, Reference, ResourceId, ResourceKey, ResourceType};
 
@@ -81,9 +83,9 @@ impl Reader<'_> {
     /// `code`, `system|code`, `|code` or `system|`.
     fn coded(&self, target: Target<'_>, text: &str, test: fn(Sought<'_>) -> ValueTest) -> Result<ValueTest, QueryError> {
         let Some((system, code)) = split_once(text, '|') else {
-            return Ok(test(Sought { system: None, code: Some(&unescape(text)), implied: false }));
+            return Ok(test(Sought { system: None, code: Some(&with_plus(unescape(text))), implied: false }));
         };
-        let (system, code) = (unescape(system), unescape(code));
+        let (system, code) = (unescape(system), with_plus(unescape(code)));
         if system.is_empty() && code.is_empty() {
             return Err(target.wrong_value("a code"));
         }
@@ -168,6 +170,14 @@ impl Reader<'_> {
             self.value_test(Target { parameter, modifier: None, ..target }, part)
         });
         Ok(composite::test(tests.collect::<Result<_, _>>()?))
+    }
+}
+
+/// No code begins with a space: it was the `+` of a telephone number, which URL decoding took.
+fn with_plus(code: Cow<'_, str>) -> Cow<'_, str> {
+    match code.strip_prefix(' ') {
+        Some(rest) if rest.starts_with(|digit: char| digit.is_ascii_digit()) => format!("+{rest}").into(),
+        _ => code,
     }
 }
 

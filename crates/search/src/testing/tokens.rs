@@ -60,7 +60,7 @@ pub(super) const GROUPS: &[Group] = &[
                 "telecom":[{"system":"phone","value":"555-1"},{"system":"email","value":"a@x.org"}],"deceasedBoolean":false}"#,
             r#"{"resourceType":"Patient","id":"2","active":false,"gender":"female","identifier":[{"value":"007"}],"deceasedDateTime":"2020-01-01"}"#,
             r#"{"resourceType":"Patient","id":"3","identifier":[{"system":"http://ids","value":"008"},{"system":"http://ids2"}],
-                "telecom":[{"system":"email","value":"555-1"}],"deceasedBoolean":true}"#,
+                "telecom":[{"system":"email","value":"555-1"},{"value":"+49 30 1"}],"deceasedBoolean":true}"#,
             r#"{"resourceType":"Patient","id":"4","communication":[{"language":{"coding":[{"system":"urn:ietf:bcp:47","code":"de"}]}}]}"#,
         ],
         searches: &[
@@ -86,6 +86,8 @@ pub(super) const GROUPS: &[Group] = &[
             ("Patient?phone=555-1", "1"),
             ("Patient?email=555-1", "3"),
             ("Patient?email=a@x.org", "1"),
+            ("Patient?telecom=+49 30 1", "3"),
+            ("Patient?telecom=%2B49+30+1", "3"),
             ("Patient?deceased=true", "2 3"),
             ("Patient?deceased=false", "1 4"),
             ("Patient?language=urn:ietf:bcp:47|de", "4"),
