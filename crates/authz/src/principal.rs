@@ -32,6 +32,13 @@ impl Principal {
         }
     }
 
+    /// Someone with the grants of these groups, for tests of what an access covers.
+    #[cfg(feature = "testing")]
+    pub fn in_groups(tenant: TenantId, groups: &[&str]) -> Self {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        Self { subject: "test".into(), grants: Arc::new(Grants::of_groups(&groups)), groups: groups.into(), ..Self::operator(tenant) }
+    }
+
     /// The tenant whose token this is.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant

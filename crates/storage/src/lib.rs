@@ -4,9 +4,13 @@
 //! Deliberately absent: a vendor, HTTP, FHIR's rules of interactions.
 
 mod commit;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod index;
 mod keys;
+#[cfg(any(test, feature = "conformance"))]
+pub mod memory;
 mod resource_store;
 pub mod value;
 

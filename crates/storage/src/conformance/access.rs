@@ -1,0 +1,63 @@
+//! What an access does not cover is refused by the store itself, whatever its callers forget.
+
+use fhirpool_authz::Interaction;
+
+use super::*;
+use crate::StorageError;
+
+/// Of the tenant of a client: may look at Patients and at nothing else.
+fn patients_only(client: &Client, interaction: Interaction) -> ReadAccess {
+    let tenant = client.read_access.tenant();
+    let auditor = Principal::in_groups(tenant.clone(), &["auditor"]);
+    let access = ReadAccess::authorize_for(&auditor, tenant, interaction, None).unwrap();
+    assert!(access.allows(key("Patient/1").resource_type) && !access.allows(key("Observation/1").resource_type));
+    access
+}
+
+async fn fill(client: &Client) {
+    client.commit(vec![put("Patient/1", "\"active\":true"), put("Observation/1", &observation("x", 1, "Patient/1"))]).await;
+}
+
+/// Every method that is asked for a type outside of the access refuses, whether the resource is there or not.
+pub async fn types_that_are_not_covered_are_refused(fixture: Fixture) {
+    let client = &fixture.a;
+    fill(client).await;
+    let access = patients_only(client, Interaction::Search);
+    let store = &client.resources;
+    let view = store.view(&access).await.unwrap();
+    for name in ["Observation/1", "Observation/2"] {
+        let key = key(name);
+        assert_eq!(store.read(&access, &key).await, Err(StorageError::Denied), "{name}");
+        assert_eq!(store.read_version(&access, &key, VersionId(1)).await, Err(StorageError::Denied), "{name}");
+        assert_eq!(store.history(&access, &history(HistoryScope::Instance(key.clone()), 5)).await, Err(StorageError::Denied), "{name}");
+        let keys = [super::key("Patient/1"), key];
+        assert_eq!(store.read_many(&access, &view, &keys).await, Err(StorageError::Denied), "{name}");
+    }
+    let of_type = HistoryScope::Type(key("Observation/1").resource_type);
+    assert_eq!(store.history(&access, &history(of_type, 5)).await, Err(StorageError::Denied));
+    for query in ["Observation", "Observation?_id=1", "?_type=Patient,Observation"] {
+        assert_eq!(client.index.search(&access, &search(query)).await.err(), Some(StorageError::Denied), "{query}");
+    }
+    // All of the tenant: refused, or told without what is not covered.
+    if let Ok(page) = store.history(&access, &history(HistoryScope::Tenant, 5)).await {
+        assert_eq!(names(&page.entries), ["Patient/1 1"]);
+    }
+}
+
+/// What an access covers it reads, though it does not cover everything.
+pub async fn a_narrow_access_reads_what_it_covers(fixture: Fixture) {
+    let client = &fixture.a;
+    fill(client).await;
+    let (store, patient) = (&client.resources, key("Patient/1"));
+    let access = patients_only(client, Interaction::Search);
+    let newest = client.read("Patient/1").await;
+    let view = store.view(&access).await.unwrap();
+    assert!(newest.is_some());
+    assert_eq!(store.read(&access, &patient).await.unwrap(), newest);
+    assert_eq!(store.read_version(&access, &patient, VersionId(1)).await.unwrap(), newest);
+    assert_eq!(store.read_many(&access, &view, std::slice::from_ref(&patient)).await.unwrap(), [newest]);
+    let request = history(HistoryScope::Instance(patient.clone()), 5);
+    assert_eq!(store.history(&access, &request).await.unwrap().entries.len(), 1);
+    let page = client.index.search(&access, &search("Patient?active=true")).await.unwrap();
+    assert_eq!(page.hits.iter().map(|hit| &hit.key).collect::<Vec<_>>(), [&patient]);
+}
