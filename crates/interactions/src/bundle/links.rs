@@ -159,6 +159,13 @@ impl Finder<'_> {
             }
         }
         places.sort_unstable_by_key(|(range, _)| range.start);
+        // A hostile fullUrl may hold another behind an attribute of its own: the outer one counts.
+        let mut done = 0;
+        places.retain(|(range, _)| {
+            let is_behind = range.start >= done;
+            done = done.max(range.end);
+            is_behind
+        });
         (!places.is_empty()).then(|| LinkTarget::Narrative { text: text.to_owned(), places })
     }
 

@@ -7,11 +7,27 @@ use std::collections::HashMap;
 
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::{ResourceKey, ResourceType};
-use fhirpool_search::{Alone, Clause, IndexEntry, TypeSearch, Undecided, matches};
+use fhirpool_search::{Alone, Clause, IndexEntry, TypeSearch, matches};
 
 /// The resources that a transaction writes, of the types that are sought.
 #[derive(Debug, Default)]
-pub(super) struct OwnWrites(HashMap<ResourceType, OfType>);
+pub(super) struct OwnWrites {
+    by_type: HashMap<ResourceType, OfType>,
+    /// How many resources may still be looked at.
+    left: usize,
+}
+
+/// How many resources all searches together may look at: many times what criteria with identifiers need.
+const LOOKS_MAX: usize = 1_000_000;
+
+/// Why it cannot be said what matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unmatched {
+    /// The criteria lead through other resources.
+    Undecided,
+    /// Too many resources would have to be looked at.
+    TooCostly,
+}
 
 #[derive(Debug, Default)]
 struct OfType {
@@ -30,16 +46,18 @@ impl OwnWrites {
             of_type.resources.push((key, entries));
         }
         by_type.values_mut().for_each(|of_type| of_type.postings.sort_unstable());
-        Self(by_type)
+        Self { by_type, left: LOOKS_MAX }
     }
 
     /// The first two that match.
-    pub(super) fn matching(&self, search: &TypeSearch) -> Result<Vec<ResourceKey>, Undecided> {
-        let Some(of_type) = self.0.get(&search.resource_type) else { return Ok(Vec::new()) };
+    pub(super) fn matching(&mut self, search: &TypeSearch) -> Result<Vec<ResourceKey>, Unmatched> {
+        let Some(of_type) = self.by_type.get(&search.resource_type) else { return Ok(Vec::new()) };
+        let candidates = of_type.candidates(search);
+        self.left = self.left.checked_sub(candidates.len()).ok_or(Unmatched::TooCostly)?;
         let mut found = Vec::new();
-        for place in of_type.candidates(search) {
+        for place in candidates {
             let (key, entries) = &of_type.resources[place];
-            if matches(&search.filter, key, entries, &Alone)? {
+            if matches(&search.filter, key, entries, &Alone).map_err(|_| Unmatched::Undecided)? {
                 found.push(key.clone());
                 if found.len() == 2 {
                     break;

@@ -11,7 +11,7 @@ use fhirpool_storage::{Assumption, Method, Precondition, View};
 
 use super::entry::{Action, Entry, OwnedTarget, Phase};
 use super::links::{Link, LinkTarget};
-use super::matching::OwnWrites;
+use super::matching::{OwnWrites, Unmatched};
 use super::stage::Transaction;
 use crate::commit::{multiple_matches, precondition_failed, state};
 use crate::conditions::EntityTags;
@@ -56,15 +56,42 @@ struct Lookups<'a> {
     view: View,
     /// By criteria.
     assumptions: HashMap<Arc<TypeSearch>, Assumption>,
-    /// What entries write or delete, with the entry.
-    claimed: HashMap<ResourceKey, usize>,
+    /// What entries write or delete.
+    claimed: HashMap<ResourceKey, Claim>,
+    /// How many of those there are of each type.
+    claimed_of_type: HashMap<ResourceType, usize>,
+}
+
+/// What an entry does to a resource.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    entry: usize,
+    deletes: bool,
+}
+
+/// Stored resources that are left out of a look-up, because earlier phases of the transaction have changed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    /// What the transaction deletes: deletes come first.
+    Deleted,
+    /// All that it writes, too, which is matched as it will be.
+    Written,
 }
 
 impl Interactions {
     /// Resolves every entry on a view of now.
     pub(super) async fn resolve(&self, access: &WriteAccess, transaction: &Transaction) -> Result<Resolved> {
         let view = self.store.view(access.as_read()).await?;
-        let mut lookups = Lookups { interactions: self, access, transaction, view, assumptions: HashMap::new(), claimed: HashMap::new() };
+        let mut lookups = Lookups {
+            interactions: self,
+            access,
+            transaction,
+            view,
+            assumptions: HashMap::new(),
+            claimed: HashMap::new(),
+            claimed_of_type: HashMap::new(),
+        };
         let resolutions = lookups.resolutions().await?;
         let name = |resolution: &Resolution| match resolution {
             Resolution::Put { key, .. } | Resolution::PutPatched { key, .. } | Resolution::Matched { key } => Some(key.to_string()),
@@ -101,7 +128,7 @@ impl Lookups<'_> {
             Action::Delete { resource_type, target } => self.delete(index, entry, *resource_type, target).await,
             Action::Create { resource_type, if_none_exist: None } => {
                 let key = ResourceKey::new(*resource_type, self.new_id(index));
-                self.claim(index, &key)?;
+                self.claim(index, &key, false)?;
                 Ok(Resolution::Put { key, method: Method::Post, precondition: Precondition::NeverExisted })
             }
             Action::Create { resource_type, if_none_exist: Some(query) } => {
@@ -110,10 +137,10 @@ impl Lookups<'_> {
                     return Ok(Resolution::SameAs(*first));
                 }
                 makers.insert(criteria.clone(), index);
-                match self.find(&criteria).await?.as_slice() {
+                match self.find(&criteria, Without::Deleted).await?.as_slice() {
                     [] => {
                         let key = ResourceKey::new(*resource_type, self.new_id(index));
-                        self.claim(index, &key)?;
+                        self.claim(index, &key, false)?;
                         Ok(Resolution::Put { key, method: Method::Post, precondition: Precondition::NeverExisted })
                     }
                     [id] => Ok(Resolution::Matched { key: ResourceKey::new(*resource_type, id.clone()) }),
@@ -133,7 +160,7 @@ impl Lookups<'_> {
             OwnedTarget::Id(id) => id.clone(),
             OwnedTarget::Criteria(query) => {
                 let criteria = self.criteria(resource_type, query)?;
-                match self.find(&criteria).await?.as_slice() {
+                match self.find(&criteria, Without::Nothing).await?.as_slice() {
                     [] => return Ok(Resolution::NothingToDelete),
                     [id] => id.clone(),
                     _ => return Err(multiple_matches()),
@@ -141,7 +168,7 @@ impl Lookups<'_> {
             }
         };
         let key = ResourceKey::new(resource_type, id);
-        self.claim(index, &key)?;
+        self.claim(index, &key, true)?;
         let precondition = self.interactions.precondition(self.access, &key, entry.if_match.as_deref(), None).await?;
         Ok(Resolution::Delete { key, precondition })
     }
@@ -159,7 +186,7 @@ impl Lookups<'_> {
             OwnedTarget::Id(id) => (ResourceKey::new(resource_type, id.clone()), Method::Put, Precondition::None),
             OwnedTarget::Criteria(query) => {
                 let criteria = self.criteria(resource_type, query)?;
-                let found = self.find(&criteria).await?;
+                let found = self.find(&criteria, Without::Deleted).await?;
                 if let Some(other) = makers.insert(criteria.clone(), index) {
                     return Err(twice(other));
                 }
@@ -173,7 +200,7 @@ impl Lookups<'_> {
                 (key, destination.method, destination.precondition)
             }
         };
-        self.claim(index, &key)?;
+        self.claim(index, &key, false)?;
         let (if_match, if_none_match) = (entry.if_match.as_deref(), entry.if_none_match.as_deref());
         if if_match.is_some() || if_none_match.is_some() {
             precondition = self.interactions.precondition(self.access, &key, if_match, if_none_match).await?;
@@ -193,7 +220,7 @@ impl Lookups<'_> {
             OwnedTarget::Id(id) => id.clone(),
             OwnedTarget::Criteria(query) => {
                 let criteria = self.criteria(resource_type, query)?;
-                match self.find(&criteria).await?.as_slice() {
+                match self.find(&criteria, Without::Deleted).await?.as_slice() {
                     [] => return Err(InteractionError::of(ErrorKind::NotFound, format!("there is no such {resource_type} to patch"))),
                     [id] => id.clone(),
                     _ => return Err(multiple_matches()),
@@ -201,7 +228,7 @@ impl Lookups<'_> {
             }
         };
         let key = ResourceKey::new(resource_type, id);
-        self.claim(index, &key)?;
+        self.claim(index, &key, false)?;
         let read = self.access.as_read();
         let current = self.interactions.store.read_many(read, &self.view, std::slice::from_ref(&key)).await?.into_iter().next().flatten();
         if let Some(tags) = &entry.if_match {
@@ -238,12 +265,12 @@ impl Lookups<'_> {
             return Ok(HashMap::new());
         }
         let types: HashSet<ResourceType> = sought.iter().map(|(resource_type, _)| *resource_type).collect();
-        let own = transaction.own_writes(self.interactions, resolutions, &types);
+        let mut own = transaction.own_writes(self.interactions, resolutions, &types);
         let mut references: HashMap<ResourceType, HashMap<String, String>> = HashMap::new();
         for (resource_type, query) in sought {
             let (index, link) = places[&(resource_type, query)];
             let found = match self.criteria(resource_type, query) {
-                Ok(criteria) => self.find_reference(&criteria, &own).await,
+                Ok(criteria) => self.find_reference(&criteria, &mut own).await,
                 Err(error) => Err(error),
             };
             let key = found.map_err(|error| error.within(&transaction.place_of(index, resolutions, link)))?;
@@ -253,11 +280,17 @@ impl Lookups<'_> {
     }
 
     /// The one resource that a conditional reference means, among what is stored and what the transaction writes.
-    async fn find_reference(&mut self, criteria: &Arc<TypeSearch>, own: &OwnWrites) -> Result<ResourceKey> {
-        let stored = self.find(criteria).await?;
-        let written = own.matching(criteria).map_err(|_| {
-            let text = "a conditional reference with a chain cannot be resolved to a type that the same transaction writes";
-            InteractionError::of(ErrorKind::NotSupported, text)
+    async fn find_reference(&mut self, criteria: &Arc<TypeSearch>, own: &mut OwnWrites) -> Result<ResourceKey> {
+        let stored = self.find(criteria, Without::Written).await?;
+        let written = own.matching(criteria).map_err(|why| match why {
+            Unmatched::Undecided => {
+                let text = "a conditional reference with a chain cannot be resolved to a type that the same transaction writes";
+                InteractionError::of(ErrorKind::NotSupported, text)
+            }
+            Unmatched::TooCostly => {
+                let text = "the conditional references match too many resources of the same transaction; use identifiers";
+                InteractionError::of(ErrorKind::TooCostly, text)
+            }
         })?;
         let stored = stored.into_iter().map(|id| ResourceKey::new(criteria.resource_type, id));
         let mut found = stored.chain(written);
@@ -274,8 +307,8 @@ impl Lookups<'_> {
         }
     }
 
-    /// The first two stored resources that match and that no entry so far writes or deletes.
-    async fn find(&mut self, criteria: &Arc<TypeSearch>) -> Result<Vec<ResourceId>> {
+    /// The first two stored resources that match.
+    async fn find(&mut self, criteria: &Arc<TypeSearch>, without: Without) -> Result<Vec<ResourceId>> {
         let read = self.access.as_read();
         let found = match self.assumptions.get(criteria) {
             Some(assumption) => assumption.found.clone(),
@@ -289,16 +322,19 @@ impl Lookups<'_> {
                 found
             }
         };
-        let is_claimed = |id: &ResourceId| self.claimed.contains_key(&ResourceKey::new(criteria.resource_type, id.clone()));
-        if !found.iter().any(is_claimed) {
+        let is_left_out = |id: &ResourceId| {
+            let claim = self.claimed.get(&ResourceKey::new(criteria.resource_type, id.clone()));
+            claim.is_some_and(|claim| without == Without::Written || (without == Without::Deleted && claim.deletes))
+        };
+        if !found.iter().any(is_left_out) {
             return Ok(found);
         }
-        let claimed = self.claimed.keys().filter(|key| key.resource_type == criteria.resource_type).count();
+        let claimed = self.claimed_of_type.get(&criteria.resource_type).copied().unwrap_or(0);
         if claimed > self.interactions.limits.includes_max {
             return Err(InteractionError::of(ErrorKind::TooCostly, "criteria match resources that the same transaction writes many of"));
         }
         let more = self.interactions.find_some(read, &self.view, criteria, claimed + 2).await?.found;
-        Ok(more.into_iter().filter(|id| !is_claimed(id)).take(2).collect())
+        Ok(more.into_iter().filter(|id| !is_left_out(id)).take(2).collect())
     }
 
     fn criteria(&self, resource_type: ResourceType, query: &str) -> Result<Arc<TypeSearch>> {
@@ -311,11 +347,12 @@ impl Lookups<'_> {
     }
 
     /// No resource may be written twice (R4 http.html#trules).
-    fn claim(&mut self, index: usize, key: &ResourceKey) -> Result<()> {
-        match self.claimed.insert(key.clone(), index) {
-            None => Ok(()),
-            Some(other) => Err(twice(other)),
+    fn claim(&mut self, entry: usize, key: &ResourceKey, deletes: bool) -> Result<()> {
+        if let Some(other) = self.claimed.insert(key.clone(), Claim { entry, deletes }) {
+            return Err(twice(other.entry));
         }
+        *self.claimed_of_type.entry(key.resource_type).or_default() += 1;
+        Ok(())
     }
 }
 

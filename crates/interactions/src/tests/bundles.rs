@@ -199,6 +199,19 @@ async fn entries_take_effect_in_the_standard_order_and_answer_in_theirs() {
 }
 
 #[tokio::test]
+async fn a_full_url_that_holds_a_link_of_its_own_does_no_harm() {
+    let server = Server::start().await;
+    let mut transaction = bundle("transaction", &[("POST", "Patient", patient("1")), ("POST", "Patient", patient("2"))]);
+    transaction["entry"][0]["fullUrl"] = json!("x src='y'");
+    transaction["entry"][1]["fullUrl"] = json!("y");
+    let div = "<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"x src='y'\">z</a></div>";
+    transaction["entry"][0]["resource"]["text"] = json!({ "status": "generated", "div": div });
+    let response = server.bundle(transaction).await.unwrap();
+    let own = located(&response, 0);
+    assert_eq!(server.read(&own).await.unwrap()["text"]["div"], div.replace("x src='y'", &own));
+}
+
+#[tokio::test]
 async fn a_condition_of_an_entry_fails_the_whole() {
     let server = Server::start().await;
     server.put(json!({ "resourceType": "Patient", "id": "p" })).await.unwrap();
