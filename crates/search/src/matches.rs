@@ -105,3 +105,61 @@ impl Clause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use fhirpool_fhir::ResourceId;
+
+    use super::*;
+    use crate::ValueTest;
+    use crate::value::token;
+
+    fn key() -> ResourceKey {
+        ResourceKey::new(ResourceType::parse("Patient").unwrap(), ResourceId::parse("1").unwrap())
+    }
+
+    fn code(parameter: u16, code: &str) -> Clause {
+        Clause::Matches { parameter: ParameterNumber(parameter), tests: vec![ValueTest::token(None, code)] }
+    }
+
+    fn has() -> Clause {
+        let source = TypeSearch { resource_type: key().resource_type, filter: Vec::new(), sort: Vec::new() };
+        Clause::Has { parameter: ParameterNumber(9), source: Box::new(source) }
+    }
+
+    fn decide(filter: &[Clause]) -> Result<bool, Undecided> {
+        let entries = [IndexEntry { parameter: ParameterNumber(1), value: token::value("a", "s") }];
+        matches(filter, &key(), &entries, &Alone)
+    }
+
+    #[test]
+    fn what_the_entries_decide_needs_no_other_resource() {
+        assert_eq!(decide(&[has(), code(1, "b")]), Ok(false));
+        assert_eq!(decide(&[has(), code(1, "a")]), Err(Undecided));
+        assert_eq!(decide(&[Clause::AnyOf(vec![vec![has()], vec![code(1, "a")]])]), Ok(true));
+        assert_eq!(decide(&[Clause::AnyOf(vec![vec![has()], vec![code(1, "b")]])]), Err(Undecided));
+    }
+
+    #[test]
+    fn no_alternative_holds_for_nothing_and_an_empty_one_for_all() {
+        assert_eq!(decide(&[Clause::AnyOf(Vec::new())]), Ok(false));
+        assert_eq!(decide(&[Clause::AnyOf(vec![Vec::new()])]), Ok(true));
+        assert_eq!(decide(&[]), Ok(true));
+    }
+
+    #[test]
+    fn values_of_other_parameters_do_not_count() {
+        assert_eq!(decide(&[code(2, "a")]), Ok(false));
+        assert_eq!(decide(&[Clause::Missing { parameter: ParameterNumber(2), missing: true }]), Ok(true));
+        assert_eq!(decide(&[Clause::Missing { parameter: ParameterNumber(1), missing: true }]), Ok(false));
+    }
+
+    #[test]
+    fn the_types_that_decide_are_told() {
+        let mut types = Vec::new();
+        Clause::AnyOf(vec![vec![has()], vec![code(1, "a")]]).related_types(&mut types);
+        assert_eq!(types, [key().resource_type]);
+    }
+}

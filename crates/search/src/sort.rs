@@ -66,3 +66,50 @@ impl Position {
         self.resource_type.cmp(&other.resource_type).then_with(|| self.id.cmp(&other.id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use fhirpool_fhir::definitions::ParameterNumber;
+    use fhirpool_fhir::{ResourceId, ResourceType};
+
+    use super::*;
+    use crate::value::{string, token};
+
+    fn place(id: &str, texts: &[&str], descending: bool) -> (Position, Vec<SortBy>) {
+        let entries: Vec<_> = texts.iter().map(|text| IndexEntry { parameter: ParameterNumber(1), value: string::value(text) }).collect();
+        let sort = vec![SortBy { target: SortTarget::Parameter(ParameterNumber(1)), descending }];
+        let key = ResourceKey::new(ResourceType::parse("Patient").unwrap(), ResourceId::parse(id).unwrap());
+        (position(&key, &entries, &sort), sort)
+    }
+
+    fn order(one: (&str, &[&str]), other: (&str, &[&str]), descending: bool) -> Ordering {
+        let (one, sort) = place(one.0, one.1, descending);
+        one.compare(&place(other.0, other.1, descending).0, &sort)
+    }
+
+    #[test]
+    fn the_least_value_counts_ascending_and_the_greatest_descending() {
+        assert_eq!(order(("1", &["b", "z"]), ("2", &["c"]), false), Ordering::Less);
+        assert_eq!(order(("1", &["b", "z"]), ("2", &["c"]), true), Ordering::Less);
+        assert_eq!(order(("1", &["b", "d"]), ("2", &["e"]), true), Ordering::Greater);
+    }
+
+    #[test]
+    fn missing_values_come_last_either_way_and_ids_decide_ties() {
+        for descending in [false, true] {
+            assert_eq!(order(("1", &[]), ("2", &["c"]), descending), Ordering::Greater);
+            assert_eq!(order(("1", &["c"]), ("2", &["c"]), descending), Ordering::Less);
+            assert_eq!(order(("2", &[]), ("1", &[]), descending), Ordering::Greater);
+        }
+    }
+
+    #[test]
+    fn further_ways_to_find_a_value_do_not_sort() {
+        assert_eq!(sort_key_of_value(&token::text_value("aaa").unwrap()), None);
+        let value = token::value("b", "");
+        assert_eq!(sort_key_of_value(&value), Some(&*value));
+        assert!(sort_range().contains(&value) && !sort_range().contains(&token::text_value("x").unwrap()));
+    }
+}

@@ -1,7 +1,7 @@
 //! Tokens (R4 search.html#token): code, then system, so that one value answers `code`, `system|code` and `|code`; `system|`
 //! looks through the parameter's values.
 //!
-//! Codes compare with case: most code systems and identifiers mind it, and R4 leaves it to the server.
+//! Codes compare with case, as most code systems and identifiers do; R4 leaves it to the server.
 
 use super::{Accept, form, text};
 use crate::ValueTest;
