@@ -226,6 +226,28 @@ async fn a_condition_of_an_entry_fails_the_whole() {
     assert_eq!((status(&response, 0), status(&response, 1)), ("201", "200"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn racing_transactions_with_the_same_criteria_make_one_resource() {
+    let server = Arc::new(Server::start().await);
+    let uuid = "urn:uuid:0190b3c1-0000-7000-8000-000000000003";
+    let mut transaction = bundle("transaction", &[("POST", "Patient", patient("r")), ("POST", "Observation", observation(uuid))]);
+    transaction["entry"][0]["fullUrl"] = json!(uuid);
+    transaction["entry"][0]["request"]["ifNoneExist"] = json!("identifier=urn:test|r");
+    let tasks: Vec<_> = (0..12)
+        .map(|_| {
+            let (server, transaction) = (server.clone(), transaction.clone());
+            tokio::spawn(async move { server.bundle(transaction).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let made = server.search("Patient").await.unwrap();
+    assert_eq!(made["total"], 1);
+    let patient = made["entry"][0]["resource"]["id"].as_str().unwrap();
+    assert_eq!(server.count(&format!("Observation?subject=Patient/{patient}")).await, 12);
+}
+
 #[tokio::test]
 async fn batch_entries_stand_for_themselves() {
     let server = Server::start().await;
