@@ -111,7 +111,7 @@ settings! {
     /// How log lines look: pretty or json
     log_format: LogFormat = LogFormat::Pretty, "FHIRPOOL_LOG_FORMAT";
     /// What is logged, such as `info` or `fhirpool=debug`
-    log_filter: String = String::from("info"), "FHIRPOOL_LOG_FILTER";
+    log_filter: String = String::from("info,fjall=warn,lsm_tree=warn"), "FHIRPOOL_LOG_FILTER";
     /// Largest request body in bytes, after decompression
     body_bytes_max: u64 = 256 * MIB, "FHIRPOOL_BODY_BYTES_MAX";
     /// Longest request target in bytes

@@ -1,5 +1,7 @@
 //! Log lines: what is logged, and how it looks. Patient data never reaches an event, so nothing is filtered here.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError, LogFormat};
@@ -11,7 +13,8 @@ pub(crate) fn install(config: &Config) -> Result<(), ConfigError> {
         found: format!("{} ({cause})", config.log_filter),
         allowed: "directives such as `info` or `fhirpool_api=debug,info`".to_owned(),
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let installed = match config.log_format {
         LogFormat::Pretty => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
