@@ -84,6 +84,7 @@ impl Server {
             .find(|path| path.extension().is_some_and(|end| end == "gz"));
         let mut body = Vec::new();
         flate2::read::MultiGzDecoder::new(std::fs::File::open(file.ok_or("big-transaction holds no file")?)?).read_to_end(&mut body)?;
+        self.make_referenced(std::str::from_utf8(&body)?)?;
         let started = Instant::now();
         let mut response = ureq::post(self.base())
             .header("authorization", format!("Bearer {}", self.token))
@@ -92,6 +93,25 @@ impl Server {
             .send(&body[..])?;
         response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
         Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Makes the resources that the conditional references of a Bundle mean, where they are not there: three of those in
+    /// `big-transaction` stand in no file of `synthea`, and a reference that matches nothing fails a transaction (R4
+    /// http.html#trules).
+    fn make_referenced(&self, bundle: &str) -> Result<(), Failure> {
+        let references = bundle.split("\"reference\": \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let sought: std::collections::BTreeSet<&str> = references.filter(|reference| reference.contains("?identifier=")).collect();
+        for reference in sought {
+            let (name, query) = reference.split_once('?').unwrap_or((reference, ""));
+            let (system, value) = query.trim_start_matches("identifier=").split_once('|').ok_or("a reference by something else")?;
+            let stub = serde_json::json!({ "resourceType": name, "identifier": [{ "system": system, "value": value }] });
+            ureq::post(format!("{}/{name}", self.base()))
+                .header("authorization", format!("Bearer {}", self.token))
+                .header("content-type", "application/fhir+json")
+                .header("if-none-exist", query)
+                .send(stub.to_string())?;
+        }
+        Ok(())
     }
 
     pub(super) fn memory_peak_bytes(&self) -> Result<f64, Failure> {
