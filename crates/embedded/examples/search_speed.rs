@@ -2,7 +2,7 @@
 //! in microseconds, first and repeated:
 //!
 //! ```text
-//! cargo run --release -p fhirpool-embedded --example search_speed -- FOLDER [ROUNDS]
+//! cargo run --release -p fhirpool-embedded --example search_speed -- FOLDER [ROUNDS] [PART OF A SEARCH]
 //! ```
 
 use std::collections::HashMap;
@@ -29,12 +29,13 @@ async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args_os().skip(1);
     let source = PathBuf::from(arguments.next().ok_or("the first argument names a folder of Bundles")?);
     let rounds: u32 = arguments.next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(1_000);
+    let sought = arguments.next().and_then(|text| text.into_string().ok()).unwrap_or_default();
     let folder = tempfile::tempdir()?;
     let bench = Bench::open(folder.path()).await?;
     let start = Instant::now();
     let count = bench.load(&source).await?;
     println!("{count} resources in {:.1} s", start.elapsed().as_secs_f64());
-    bench.measure(rounds).await
+    bench.measure(rounds, &sought).await
 }
 
 struct Bench {
@@ -95,11 +96,12 @@ impl Bench {
             .collect()
     }
 
-    async fn measure(&self, rounds: u32) -> Result<(), Failure> {
+    async fn measure(&self, rounds: u32, sought: &str) -> Result<(), Failure> {
         let patients = self.ids("Patient", "", 100).await?;
         println!("{:<62} {:>8} {:>8} {:>8}", "search", "total", "first", "repeated");
-        for (name, query) in QUERIES {
-            let requests: Vec<_> = patients.iter().map(|patient| self.request(name, &query.replace("{patient}", patient))).collect::<Result<_, _>>()?;
+        for (name, query) in QUERIES.into_iter().filter(|(_, query)| query.contains(sought)) {
+            let requests: Vec<_> =
+                patients.iter().map(|patient| self.request(name, &query.replace("{patient}", patient))).collect::<Result<_, _>>()?;
             let start = Instant::now();
             let first = self.store.search(self.read(), &requests[0]).await?;
             let cold = start.elapsed();
@@ -112,7 +114,12 @@ impl Bench {
             }
             let total = first.total.map_or_else(|| "-".to_owned(), |total| total.to_string());
             let micros = |time: Duration| time.as_secs_f64() * 1e6;
-            println!("{:<62} {total:>8} {:>8.0} {:>8.1}", format!("{name}?{query}"), micros(cold), micros(start.elapsed()) / f64::from(rounds));
+            println!(
+                "{:<62} {total:>8} {:>8.0} {:>8.1}",
+                format!("{name}?{query}"),
+                micros(cold),
+                micros(start.elapsed()) / f64::from(rounds)
+            );
         }
         Ok(())
     }

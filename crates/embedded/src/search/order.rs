@@ -94,9 +94,7 @@ impl<P: Postings> Reader<'_, P> {
                 keys_of_id.push(match source {
                     KeySource::Id => Some(&*id_bytes),
                     KeySource::Column(cursor) => extreme(cursor.values(id), by.descending),
-                    KeySource::Entries(parameter) => {
-                        extreme(entries.iter().flat_map(|entries| entries.values(*parameter)), by.descending)
-                    }
+                    KeySource::Entries(parameter) => extreme(entries.iter().flat_map(|entries| entries.values(*parameter)), by.descending),
                 });
             }
             first.offer(&keys_of_id, resource_type, id);

@@ -75,7 +75,12 @@ impl Postings for StoredPostings<'_> {
         Ok(self.picture.snapshot.get(Space::Forward, slot.as_bytes())?.map(Forward::read))
     }
 
-    fn ids(&self, resource_type: ResourceType, after: Option<IdRef<'_>>, visit: &mut dyn FnMut(IdRef<'_>) -> ControlFlow<()>) -> Result<()> {
+    fn ids(
+        &self,
+        resource_type: ResourceType,
+        after: Option<IdRef<'_>>,
+        visit: &mut dyn FnMut(IdRef<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let after = after.map(IdRef::to_ordered);
         let range = TypeRange::new(&self.scope, resource_type)?.after(after.as_ref());
         for item in self.picture.snapshot.range(Space::Forward, range) {

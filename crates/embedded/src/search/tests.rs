@@ -6,3 +6,4 @@ mod against_plain;
 mod memory;
 mod plain;
 mod requests;
+mod with_commits;
