@@ -347,7 +347,8 @@ fn write(database: &Database, shared: &Shared, group: Group) -> std::result::Res
     }
 }
 
-fn check_format(database: &Database) -> std::result::Result<(), DatabaseError> {
+/// Refuses a database of a format that is not known; marks a new one.
+pub(crate) fn check_format(database: &Database) -> std::result::Result<(), DatabaseError> {
     match database.snapshot().get(Space::Meta, FORMAT_KEY)? {
         Some(found) => match found.as_ref().try_into().map(u32::from_be_bytes) {
             Ok(FORMAT) => Ok(()),

@@ -53,7 +53,7 @@ impl Group {
 
     /// Takes a commit in, or tells why not. A commit that is taken in has happened once the batch is written.
     pub(crate) fn add(&mut self, ground: &mut Ground<'_>, mut commit: Prepared) -> Result<CommitOutcome> {
-        if !commit.assumptions.iter().all(|assumption| ground.recent.still_holds(assumption)) {
+        if !commit.assumptions.iter().all(|assumption| ground.recent.still_holds(assumption, commit.sequence)) {
             return Ok(CommitOutcome::Stale);
         }
         for (position, change) in commit.changes.iter_mut().enumerate() {

@@ -47,6 +47,14 @@ impl ResourceSlot {
         Ok(Self(bytes))
     }
 
+    /// The key of a resource that is known from the store itself, for maintenance.
+    pub(crate) fn found(tenant: TenantNumber, resource_type: ResourceType, id: &OrderedId) -> Self {
+        let mut bytes = tenant.0.to_be_bytes().to_vec();
+        bytes.push(resource_type.number());
+        id.write(&mut bytes);
+        Self(bytes)
+    }
+
     /// The tenant.
     pub(crate) fn tenant(&self) -> TenantNumber {
         TenantNumber(self.0.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)))
@@ -91,13 +99,19 @@ impl ResourceSlot {
 
     /// The key of a posting of it.
     pub(crate) fn posting(&self, parameter: ParameterNumber, value: &[u8]) -> Vec<u8> {
-        let mut key = Vec::with_capacity(self.0.len() + 2 + value.len());
-        key.extend_from_slice(self.type_prefix());
-        key.extend_from_slice(&parameter.0.to_be_bytes());
-        key.extend_from_slice(value);
-        key.extend_from_slice(self.id());
-        key
+        posting_key(&self.0, parameter, value)
     }
+}
+
+/// The key of a posting of the resource with this key.
+pub(crate) fn posting_key(slot: &[u8], parameter: ParameterNumber, value: &[u8]) -> Vec<u8> {
+    let (type_prefix, id) = slot.split_at(TYPE_PREFIX_BYTES.min(slot.len()));
+    let mut key = Vec::with_capacity(slot.len() + 2 + value.len());
+    key.extend_from_slice(type_prefix);
+    key.extend_from_slice(&parameter.0.to_be_bytes());
+    key.extend_from_slice(value);
+    key.extend_from_slice(id);
+    key
 }
 
 /// Reads a version's key found in the store: the resource's key and the version.
@@ -292,6 +306,19 @@ impl CounterKey {
         let mut prefix = [0; TYPE_PREFIX_BYTES];
         prefix.copy_from_slice(slot.type_prefix());
         Self::of_prefix(&prefix)
+    }
+
+    /// The counter of the type of a resource whose key was found in the store, for maintenance.
+    pub(crate) fn of_found(slot: &[u8]) -> Option<Self> {
+        slot.first_chunk().map(Self::of_prefix)
+    }
+
+    /// Tenant and type of a counter's key found in the store.
+    pub(crate) fn parse(key: &[u8]) -> Option<(TenantNumber, ResourceType)> {
+        let (&Self::PREFIX, rest) = key.split_first()? else { return None };
+        let (tenant, rest) = rest.split_first_chunk::<4>()?;
+        let [number] = rest else { return None };
+        Some((TenantNumber(u32::from_be_bytes(*tenant)), ResourceType::from_number(*number)?))
     }
 
     fn of_prefix(prefix: &[u8; TYPE_PREFIX_BYTES]) -> Self {

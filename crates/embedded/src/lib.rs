@@ -8,6 +8,7 @@
 //! | `history` | pages of history |
 //! | `search` | evaluation of searches |
 //! | `key_ring` | tenants' keys, wrapped, in the data folder |
+//! | [`maintenance`] | verify, backup, restore, repair |
 //! | `database` | the key-value store below (`fjall`): snapshot, range, atomic batch |
 //! | `keys` | stored keys as types |
 //! | `tenants` | tenants' numbers, and the scope that every key is made from |
@@ -32,6 +33,7 @@ mod history;
 mod key_ring;
 mod keys;
 mod lock;
+pub mod maintenance;
 mod meta;
 mod picture;
 mod prepare;

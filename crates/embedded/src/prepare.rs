@@ -11,20 +11,24 @@ use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::{OrderedId, ResourceId, ResourceKey};
 use fhirpool_search::{IndexEntry, TypeSearch};
 use fhirpool_storage::value::{Codec, Compressed};
-use fhirpool_storage::{Assumption, Change, ChangeContent, Content, Method, Precondition, Result, StorageError, TenantKey};
+use fhirpool_storage::{
+    Assumption, Change, ChangeContent, Content, Method, Precondition, Result, SearchRequest, StorageError, TenantKey, TotalMode,
+};
 
 use crate::database::{Bytes, Snapshot, Space};
 use crate::forward::{Forward, Packed};
 use crate::keys::{ResourceSlot, TypeRange, posting_value};
 use crate::picture::Picture;
 use crate::record::Head;
+use crate::search::StoredPostings;
+use crate::shared::Shared;
 use crate::tenants::Scope;
 
 /// A commit ready for the committer.
 pub(crate) struct Prepared {
     pub(crate) tenant: TenantId,
     pub(crate) key: Arc<TenantKey>,
-    /// The picture that `changes` were prepared on.
+    /// The picture that changes and assumptions were prepared on.
     pub(crate) sequence: u64,
     pub(crate) changes: Vec<PreparedChange>,
     pub(crate) assumptions: Vec<PreparedAssumption>,
@@ -84,8 +88,10 @@ pub(crate) struct PreparedAssumption {
     pub(crate) prefix: Vec<u8>,
     pub(crate) search: Arc<TypeSearch>,
     pub(crate) found: Vec<ResourceId>,
-    pub(crate) sequence: u64,
 }
+
+/// How many ids an assumption names at most.
+const FOUND_MAX: usize = 2;
 
 /// What preparing needs besides the commit.
 pub(crate) struct Preparation {
@@ -103,15 +109,28 @@ impl Preparation {
         changes.into_iter().map(|change| self.change(&scope, change)).collect()
     }
 
-    /// Prepares assumptions.
-    pub(crate) fn assumptions(&self, access: &WriteAccess, assumptions: Vec<Assumption>) -> Result<Vec<PreparedAssumption>> {
+    /// Prepares assumptions: evaluates their criteria on the picture, so that the committer has only to look at what changes
+    /// from there on. `None`: one does not hold.
+    pub(crate) fn assumptions(
+        &self,
+        shared: &Shared,
+        access: &WriteAccess,
+        assumptions: Vec<Assumption>,
+    ) -> Result<Option<Vec<PreparedAssumption>>> {
         let scope = Scope::of(access.as_read(), &self.picture.tenants)?;
-        let prepare = |assumption: Assumption| {
-            let prefix = TypeRange::new(&scope, assumption.search.resource_type)?.after(None).start;
-            let Assumption { search, found, sequence } = assumption;
-            Ok(PreparedAssumption { prefix, search, found, sequence })
-        };
-        assumptions.into_iter().map(prepare).collect()
+        let postings = StoredPostings::new(scope, &self.picture);
+        let mut prepared = Vec::with_capacity(assumptions.len());
+        for Assumption { search, found, .. } in assumptions {
+            let prefix = TypeRange::new(&scope, search.resource_type)?.after(None).start;
+            let parts = [TypeSearch::clone(&search)].into();
+            let request = SearchRequest { parts, after: None, limit: FOUND_MAX, total: TotalMode::None, view: None };
+            let now = crate::search::search(&postings, &shared.search_cache, &shared.search_settings, &request)?;
+            if !now.hits.iter().map(|hit| &hit.key.id).eq(&found) {
+                return Ok(None);
+            }
+            prepared.push(PreparedAssumption { prefix, search, found });
+        }
+        Ok(Some(prepared))
     }
 
     fn change(&self, scope: &Scope<'_>, change: Change) -> Result<PreparedChange> {

@@ -64,14 +64,14 @@ impl Recent {
         since >= self.floor && self.latest.get(slot).is_none_or(|sequence| *sequence <= since)
     }
 
-    /// Whether criteria still give what they gave. `false` also where that is not known.
-    pub(crate) fn still_holds(&self, assumption: &PreparedAssumption) -> bool {
-        if assumption.sequence < self.floor {
+    /// Whether criteria still give what they gave after a commit. `false` also where that is not known.
+    pub(crate) fn still_holds(&self, assumption: &PreparedAssumption, since: u64) -> bool {
+        if since < self.floor {
             return false;
         }
         let needs_related = assumption.search.filter.iter().any(|clause| clause.needs_related());
         let tenant = &assumption.prefix[..4];
-        let later = self.changes.iter().rev().take_while(|change| change.sequence > assumption.sequence);
+        let later = self.changes.iter().rev().take_while(|change| change.sequence > since);
         for change in later.filter(|change| change.slot.as_bytes().starts_with(tenant)) {
             if needs_related {
                 return false;

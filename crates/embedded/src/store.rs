@@ -156,15 +156,23 @@ impl EmbeddedStore {
         record::read(bytes, tenant, key, &tenant_key)
     }
 
-    async fn prepare(&self, access: &WriteAccess, commit: Commit, key: Arc<TenantKey>) -> Result<Prepared> {
+    /// `None`: an assumption does not hold.
+    async fn prepare(&self, access: &WriteAccess, commit: Commit, key: Arc<TenantKey>) -> Result<Option<Prepared>> {
         let preparation = Arc::new(Preparation { picture: self.shared.picture()?, key, codec: self.codec, time: self.time });
-        let assumptions = preparation.assumptions(access, commit.assumptions)?;
+        let assumptions = match commit.assumptions.is_empty() {
+            true => Some(Vec::new()),
+            false => {
+                let (preparation, shared, access) = (Arc::clone(&preparation), Arc::clone(&self.shared), access.clone());
+                in_background(move || preparation.assumptions(&shared, &access, commit.assumptions)).await?
+            }
+        };
+        let Some(assumptions) = assumptions else { return Ok(None) };
         let changes = match commit.changes.len() {
             ..=INLINE_CHANGES_MAX => preparation.changes(access, commit.changes)?,
             _ => prepare_apart(&preparation, access, commit.changes).await?,
         };
         let sequence = preparation.picture.sequence;
-        Ok(Prepared { tenant: access.tenant().clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions })
+        Ok(Some(Prepared { tenant: access.tenant().clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions }))
     }
 }
 
@@ -264,7 +272,7 @@ impl ResourceStore for EmbeddedStore {
         let kibibytes = u32::try_from(prepared_bytes(&commit.changes) / 1024).unwrap_or(u32::MAX).clamp(1, self.memory_max);
         let permits = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
         let key = self.keys.data_key(access.tenant()).await?;
-        let commit = self.prepare(access, commit, key).await?;
+        let Some(commit) = self.prepare(access, commit, key).await? else { return Ok(CommitOutcome::Stale) };
         let (reply, answer) = oneshot::channel();
         self.ask(Job::Commit(Box::new(Waiting { commit, reply, permits })), answer).await
     }
@@ -282,7 +290,9 @@ impl SearchIndex for EmbeddedStore {
             Some(view) => Picture::of(view)?,
             None => self.shared.picture()?,
         };
-        let postings = StoredPostings::new(Scope::of(access, &picture.tenants)?, &picture);
+        let scope = Scope::of(access, &picture.tenants)?;
+        request.parts.iter().try_for_each(|part| scope.check(part.resource_type))?;
+        let postings = StoredPostings::new(scope, &picture);
         let page = |found: Found| SearchPage { view: picture.view(), hits: found.hits, more: found.more, total: found.total };
         if let Some(found) = search_briefly(&postings, &self.shared.search_cache, &self.shared.search_settings, request)? {
             return Ok(page(found));

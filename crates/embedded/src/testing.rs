@@ -13,6 +13,7 @@ use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, Resource
 use fhirpool_search::{Extractors, IndexEntry, ValueTest};
 use fhirpool_storage::{Change, ChangeContent, Commit, CommitOutcome, Content, Method, Precondition, ResourceStore, Result, StoredVersion};
 
+use crate::maintenance::Extraction;
 use crate::{EmbeddedStore, LocalKeyRing, OpenError, Ports, Settings};
 
 /// A parameter that tests post values of.
@@ -125,4 +126,14 @@ pub(crate) fn text(version: &StoredVersion) -> String {
         Content::Resource(body) => Document::parse(body.text.as_str()).unwrap().root().get("language").unwrap().as_str().unwrap().into(),
         Content::Deleted => "deleted".into(),
     }
+}
+
+/// Makes the entries that [`put`] posts.
+pub(crate) fn extraction() -> Extraction {
+    let entries = |_: &TenantId, _: ResourceType, body: &ResourceBody| {
+        let document = Document::parse(body.text.as_str()).unwrap();
+        let value = ValueTest::uri(&document.root().get_str("language").unwrap()).ranges()[0].from.clone();
+        vec![IndexEntry { parameter: CODE, value }]
+    };
+    Extraction { extractors: extractors(), entries: Arc::new(entries) }
 }

@@ -1,0 +1,78 @@
+//! From a backup to a store: its values as they are, and the index made anew.
+
+use std::io::Read;
+use std::path::Path;
+
+use fhirpool_fhir::ResourceKey;
+use fhirpool_storage::StorageError;
+
+use super::index::Filling;
+use super::{Extraction, Keys, MaintenanceError, Names, Result, backup, sync_folder, unfinished};
+use crate::Settings;
+use crate::committer::{DatabaseError, check_format};
+use crate::database::{Database, Space};
+use crate::keys::ResourceSlot;
+use crate::meta::{Clock, read_tenants};
+use crate::store::DATABASE_FOLDER;
+
+/// What was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoreSummary {
+    /// Resources that are there.
+    pub resources: u64,
+    /// Items of the backup.
+    pub items: u64,
+    /// The last commit in it.
+    pub sequence: u64,
+}
+
+/// Builds the store beside its place and puts it there when it is whole.
+pub(super) fn restore(folder: &Path, from: &mut dyn Read, keys: &mut Keys, extraction: &Extraction) -> Result<RestoreSummary> {
+    let place = folder.join(DATABASE_FOLDER);
+    if place.exists() {
+        return Err(MaintenanceError::Occupied(folder.display().to_string()));
+    }
+    let path = unfinished(folder);
+    if path.exists() {
+        std::fs::remove_dir_all(&path)?;
+    }
+    let database = Database::open(&path, &Settings::default()).map_err(DatabaseError::from)?;
+    let items = copy(&database, from)?;
+    check_format(&database)?;
+    let resources = rebuild(&database, keys, extraction)?;
+    let sequence = Clock::read(&database.snapshot())?.sequence;
+    drop(database);
+    std::fs::rename(&path, &place)?;
+    sync_folder(folder)?;
+    Ok(RestoreSummary { resources, items, sequence })
+}
+
+fn copy(database: &Database, from: &mut dyn Read) -> Result<u64> {
+    let mut filling = Filling::new(database);
+    let mut items = 0;
+    backup::read(from, |space, key, value| {
+        items += 1;
+        filling.put(space, key, value)
+    })?;
+    filling.finish()?;
+    Ok(items)
+}
+
+/// Makes the index of all resources; gives their number.
+fn rebuild(database: &Database, keys: &mut Keys, extraction: &Extraction) -> Result<u64> {
+    let snapshot = database.snapshot();
+    let names = Names::of(&read_tenants(&snapshot)?);
+    let mut filling = Filling::new(database);
+    let mut resources = 0;
+    for item in snapshot.range::<&[u8]>(Space::Resources, ..) {
+        let (slot, record) = item?;
+        let parsed = ResourceSlot::parse(&slot).and_then(|(number, resource_type, id)| Some((names.get(number)?, resource_type, id)));
+        let (tenant, resource_type, id) = parsed.ok_or_else(|| StorageError::Damaged("a resource's key cannot be read".into()))?;
+        let key = ResourceKey::new(resource_type, (&id).into());
+        let version = keys.open(&record, tenant, &key)?;
+        resources += u64::from(version.content != fhirpool_storage::Content::Deleted);
+        filling.index(&slot, tenant, &key, &version, extraction)?;
+    }
+    filling.finish()?;
+    Ok(resources)
+}
