@@ -68,7 +68,8 @@ pub enum ChangeContent {
     Delete,
 }
 
-/// Criteria and what they gave.
+/// Criteria and what they gave. A store may take the caller's word for what they gave at that sequence, and look only at what was
+/// committed since; it may call one [`CommitOutcome::Stale`] whose criteria gave something else in between.
 #[derive(Debug, Clone)]
 pub struct Assumption {
     /// The criteria; `sort` is empty.

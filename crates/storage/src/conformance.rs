@@ -295,7 +295,8 @@ macro_rules! store_conformance {
                 pages_are_stable_under_writes, since_is_a_lower_bound, at_tells_what_was_current;
             tenancy: a_tenant_sees_nothing_of_another, the_same_key_is_another_resource_elsewhere, unknown_tenants_are_refused,
                 a_view_shows_no_other_tenant, an_assumption_looks_at_its_own_tenant;
-            access: types_that_are_not_covered_are_refused, a_narrow_access_reads_what_it_covers;
+            access: types_that_are_not_covered_are_refused, a_narrow_access_reads_what_it_covers,
+                a_search_stays_within_its_access;
             searches: every_case_of_the_meaning_is_answered, a_write_is_found_at_once, an_update_moves_a_resource,
                 a_deleted_resource_is_not_found, pages_are_complete, missing_sort_values_come_last, totals_are_exact_or_absent,
                 a_search_keeps_to_its_view, pages_are_stable_under_writes, chains_follow_the_newest_versions,

@@ -60,7 +60,8 @@ pub struct SearchHit {
 /// Finds resources.
 ///
 /// Contract: answers as [`fhirpool_search`] defines, in its order; never a resource of another tenant or of a type that the
-/// access does not allow; exceeding a limit is [`crate::StorageError::TooCostly`], never a shorter answer.
+/// access does not allow (one that is sought outright may be [`crate::StorageError::Denied`]); exceeding a limit is
+/// [`crate::StorageError::TooCostly`], never a shorter answer.
 #[async_trait]
 pub trait SearchIndex: Send + Sync {
     /// A page of hits.

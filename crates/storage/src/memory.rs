@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::{ResourceId, ResourceKey, Timestamp, VersionId};
-use fhirpool_search::{Extractors, IndexEntry, TypeSearch};
+use fhirpool_search::{Extractors, IndexEntry};
 
 use crate::{
     Assumption, Change, ChangeContent, ChangeOutcome, Commit, CommitOutcome, Content, HistoryEntry, HistoryPage, HistoryPosition,
@@ -124,7 +124,7 @@ impl Tenant {
     }
 
     fn still_holds(&self, assumption: &Assumption) -> Result<bool> {
-        let found: Vec<ResourceId> = search::all(self, &assumption.search)?.into_iter().map(|hit| hit.key.id).take(2).collect();
+        let found: Vec<ResourceId> = search::all(self, None, &assumption.search)?.into_iter().map(|hit| hit.key.id).take(2).collect();
         Ok(found == assumption.found)
     }
 
@@ -231,13 +231,13 @@ impl ResourceStore for MemoryStore {
 #[async_trait]
 impl SearchIndex for MemoryStore {
     async fn search(&self, access: &ReadAccess, request: &SearchRequest) -> Result<SearchPage> {
-        if request.parts.iter().any(|part: &TypeSearch| !access.allows(part.resource_type)) {
+        if request.parts.iter().any(|part| !access.allows(part.resource_type)) {
             return Err(StorageError::Denied);
         }
         let view = match &request.view {
             Some(view) => view.clone(),
             None => self.view(access).await?,
         };
-        search::page(of_view(&view)?.tenant(access.tenant())?, request, view.clone())
+        search::page(of_view(&view)?.tenant(access.tenant())?, access, request, view.clone())
     }
 }
