@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a surprise is a failure")]
 
 mod crash;
+mod edges;
 mod fuzz;
+mod isolation;
 mod scenarios;
 mod synthea;
+mod tls;
+mod wire;

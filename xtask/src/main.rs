@@ -2,6 +2,7 @@
 
 mod bench;
 mod cache;
+mod clients;
 mod definitions;
 mod dictionary;
 mod soak;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask <command>
   test [--lint | --postman]   everything that CI runs
+  clients [SCRIPT…]           real clients, unmodified
   tidy                        the structure of the workspace
   definitions [--check]       compile the R4 definitions into tables
   dictionary                  train the compression dictionary
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
     let result = match command {
         "bench" => bench::run_all(&root(), rest),
+        "clients" => clients::run_all(&root(), rest),
         "definitions" => definitions::run(&root(), rest),
         "dictionary" => dictionary::run(rest),
         "soak" => soak::run_all(&root(), rest),

@@ -41,8 +41,8 @@ fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
 fn postman(root: &Path) -> Result<(), Failure> {
     let newman = npm_tool("newman", NEWMAN_VERSION)?;
     let data = folder()?.join(format!("postman-{}", std::process::id()));
-    let server = Server::start(&data)?;
-    let token = server.token(&data)?;
+    let server = Server::start(&data, &["demo"])?;
+    let token = server.token(&data, "demo")?;
     let result = run(Command::new(newman)
         .arg("run")
         .arg(root.join("postman/fhirpool.postman_collection.json"))
@@ -56,9 +56,10 @@ fn postman(root: &Path) -> Result<(), Failure> {
 }
 
 /// A server process on a free port; ended when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    /// `http://127.0.0.1:port`
+    pub(crate) address: String,
 }
 
 /// The program that `cargo build --bin fhirpool` has made, beside this one.
@@ -67,12 +68,12 @@ fn program() -> Result<std::path::PathBuf, Failure> {
 }
 
 impl Server {
-    fn start(data: &Path) -> Result<Self, Failure> {
+    pub(crate) fn start(data: &Path, tenants: &[&str]) -> Result<Self, Failure> {
         let mut child = Command::new(program()?)
             .arg("serve")
             .arg("--data")
             .arg(data)
-            .args(["--listen", "127.0.0.1:0", "--tenant", "demo", "--log-filter", "warn"])
+            .args(["--listen", "127.0.0.1:0", "--log-filter", "warn", "--tenant", &tenants.join(",")])
             .stdout(Stdio::piped())
             .spawn()?;
         let output = child.stdout.take().ok_or("the server has no output")?;
@@ -87,8 +88,8 @@ impl Server {
         Ok(Self { child, address })
     }
 
-    fn token(&self, data: &Path) -> Result<String, Failure> {
-        let output = Command::new(program()?).arg("token").arg("--data").arg(data).args(["--tenant", "demo"]).output()?;
+    pub(crate) fn token(&self, data: &Path, tenant: &str) -> Result<String, Failure> {
+        let output = Command::new(program()?).arg("token").arg("--data").arg(data).args(["--tenant", tenant]).output()?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 }

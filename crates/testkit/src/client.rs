@@ -62,7 +62,8 @@ impl Client {
     /// As [`Client::send`]; an error where no answer came.
     pub async fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Response, String> {
         let url = self.url(path);
-        let mut request = hyper::Request::builder().method(method).uri(&url).body(Full::new(body.into())).map_err(|cause| cause.to_string())?;
+        let mut request =
+            hyper::Request::builder().method(method).uri(&url).body(Full::new(body.into())).map_err(|cause| cause.to_string())?;
         if let Some(token) = &self.token {
             request.headers_mut().insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
         }

@@ -8,6 +8,6 @@ mod scenario;
 mod server;
 
 pub use client::{Client, Response};
-pub use process::{ServerProcess, program};
+pub use process::{ServerProcess, program, token};
 pub use scenario::{Scenario, run_scenario};
 pub use server::TestServer;

@@ -23,12 +23,17 @@ pub fn program() -> PathBuf {
 impl ServerProcess {
     /// Starts the program on a folder and waits until it says where it listens.
     pub fn start(data: &Path, tenants: &[&str]) -> Self {
+        Self::start_with(data, tenants, &[])
+    }
+
+    /// The same, with further arguments.
+    pub fn start_with(data: &Path, tenants: &[&str], arguments: &[&str]) -> Self {
         let mut command = Command::new(program());
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
         for tenant in tenants {
             command.args(["--tenant", tenant]);
         }
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let root = lines
             .by_ref()
@@ -44,6 +49,17 @@ impl ServerProcess {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Sends it SIGTERM, which asks it to end.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success(), "the process could not be told to end");
+    }
+
+    /// Waits until it has ended by itself; gives whether it says that all went well.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().unwrap().success()
     }
 
     /// A client of a tenant, its token made from the folder's own key.

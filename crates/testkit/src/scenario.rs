@@ -67,7 +67,8 @@ pub async fn run_scenario(scenario: &Scenario, client: &Client) -> Vec<String> {
     let mut captured = BTreeMap::from([("base".to_owned(), client.base.clone())]);
     let mut failures = Vec::new();
     for (position, step) in scenario.step.iter().enumerate() {
-        let fill = |text: &str| captured.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
+        let fill =
+            |text: &str| captured.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
         let request = fill(&step.request);
         let (method, path) = request.split_once(' ').unwrap_or((&request, ""));
         let headers: Vec<(String, String)> = step.headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();

@@ -1,8 +1,8 @@
 //! A server of this process, on a free port and a folder of its own.
 
-use fhirpool_server::config::{Config, Given};
 use fhirpool_authz::{TenantId, TokenRequest};
 use fhirpool_server::Server;
+use fhirpool_server::config::{Config, Given};
 
 use crate::Client;
 
@@ -31,9 +31,14 @@ impl TestServer {
         Self { server, _folder: folder }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
+    }
+
     /// The server's root, without a tenant.
     pub fn root(&self) -> String {
-        format!("http://{}", self.server.address())
+        self.server.url()
     }
 
     /// A token of the group `practitioner`.
@@ -43,9 +48,14 @@ impl TestServer {
 
     /// A token with these groups.
     pub fn token_of(&self, tenant: &str, groups: &[&str]) -> String {
+        self.token_for(tenant, "tester", groups)
+    }
+
+    /// A token of someone with these groups.
+    pub fn token_for(&self, tenant: &str, subject: &str, groups: &[&str]) -> String {
         let request = TokenRequest {
             tenant: TenantId::parse(tenant).unwrap(),
-            subject: "tester".to_owned(),
+            subject: subject.to_owned(),
             groups: groups.iter().map(|&group| group.to_owned()).collect(),
             scopes: Vec::new(),
             ttl_s: 3_600,

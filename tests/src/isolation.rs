@@ -1,0 +1,155 @@
+//! The tenant boundary: what each route answers to whom, and that a tenant's answers tell nothing of another.
+
+mod attacks;
+mod seed;
+
+use fhirpool_api::routes::{ROUTES, Route};
+use fhirpool_testkit::{Client, Response, TestServer};
+
+/// What a route answers to those it should tell nothing.
+struct Row {
+    /// Method and pattern below `/tenant/{tenant}` or the root.
+    route: (&'static str, &'static str),
+    /// Without a token.
+    nobody: u16,
+    /// With another tenant's token.
+    stranger: u16,
+    /// With a token of this tenant that is in no group.
+    ungrouped: u16,
+}
+
+/// An address that everyone may see.
+const fn open(method: &'static str, pattern: &'static str) -> Row {
+    Row { route: (method, pattern), nobody: 200, stranger: 200, ungrouped: 200 }
+}
+
+/// An address of a tenant: another tenant's token is told that there is no such tenant.
+const fn closed(method: &'static str, pattern: &'static str) -> Row {
+    Row { route: (method, pattern), nobody: 401, stranger: 404, ungrouped: 403 }
+}
+
+/// A row for every route of [`ROUTES`].
+const ROWS: &[Row] = &[
+    open("GET", "/health/live"),
+    open("GET", "/health/ready"),
+    open("GET", "/metadata"),
+    open("GET", "/.well-known/smart-configuration"),
+    closed("GET", ""),
+    closed("POST", ""),
+    closed("POST", "/_search"),
+    closed("GET", "/_history"),
+    closed("GET", "/{operation}"),
+    closed("POST", "/{operation}"),
+    closed("GET", "/{type}"),
+    closed("POST", "/{type}"),
+    closed("PUT", "/{type}"),
+    closed("PATCH", "/{type}"),
+    closed("DELETE", "/{type}"),
+    closed("POST", "/{type}/_search"),
+    closed("GET", "/{type}/_history"),
+    closed("GET", "/{type}/{operation}"),
+    closed("POST", "/{type}/{operation}"),
+    closed("GET", "/{type}/{id}"),
+    closed("PUT", "/{type}/{id}"),
+    closed("PATCH", "/{type}/{id}"),
+    closed("DELETE", "/{type}/{id}"),
+    closed("GET", "/{type}/{id}/_history"),
+    closed("GET", "/{type}/{id}/_history/{vid}"),
+    closed("POST", "/{type}/{id}/_search"),
+    closed("GET", "/{type}/{id}/{operation}"),
+    closed("POST", "/{type}/{id}/{operation}"),
+    closed("GET", "/{type}/{id}/{member}"),
+    closed("POST", "/{type}/{id}/{member}/_search"),
+];
+
+fn is_for(row: &Row, route: &Route) -> bool {
+    row.route == (route.method.as_str(), route.pattern)
+}
+
+/// The route's address in the tenant `home`, about things that are there.
+fn path(route: &Route) -> String {
+    let names =
+        [("tenant", "home"), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
+    let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
+    match (route.method.as_str(), route.pattern) {
+        ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
+        _ => path,
+    }
+}
+
+/// A request that would succeed for whom it is allowed.
+async fn ask(client: &Client, method: &str, route: &Route) -> Response {
+    let (headers, body): (&[(&str, &str)], &str) = match (method, route.pattern) {
+        ("POST", pattern) if pattern.ends_with("_search") => (&[("content-type", "application/x-www-form-urlencoded")], "name=a"),
+        ("POST", "") => (&[], r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Patient/p"}}]}"#),
+        ("POST", pattern) if pattern.ends_with("{operation}") => (&[], r#"{"resourceType":"Parameters"}"#),
+        ("POST", _) => (&[], r#"{"resourceType":"Patient"}"#),
+        ("PUT", _) => (&[], r#"{"resourceType":"Patient","id":"p","active":true}"#),
+        ("PATCH", _) => (&[("content-type", "application/json-patch+json")], r#"[{"op":"add","path":"/active","value":true}]"#),
+        _ => (&[], ""),
+    };
+    client.send(method, &path(route), headers, body).await
+}
+
+#[tokio::test]
+async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped() {
+    let server = TestServer::start(&["home", "away"]).await;
+    let home = server.client("home");
+    assert_eq!(home.put("Patient/p", r#"{"resourceType":"Patient","id":"p"}"#).await.status, 201);
+    let before = home.get("_history").await.json()["total"].clone();
+    let with = |token| Client::new(format!("{}/tenant/home", server.root()), token);
+    let callers = [
+        ("nobody", with(None)),
+        ("a stranger", with(Some(server.token("away")))),
+        ("someone in no group", with(Some(server.token_of("home", &[])))),
+        ("someone in unknown groups", with(Some(server.token_of("home", &["admin", "Practitioner"])))),
+    ];
+    let mut failures = Vec::new();
+    for route in ROUTES {
+        let rows: Vec<&Row> = ROWS.iter().filter(|row| is_for(row, route)).collect();
+        let [row] = rows[..] else {
+            failures.push(format!("{} {}: {} rows instead of one", route.method, route.full_pattern(), rows.len()));
+            continue;
+        };
+        let methods: &[&str] = if row.route.0 == "GET" { &["GET", "HEAD"] } else { &[row.route.0] };
+        for method in methods {
+            for ((name, client), expected) in callers.iter().zip([row.nobody, row.stranger, row.ungrouped, row.ungrouped]) {
+                let response = ask(client, method, route).await;
+                if response.status != expected {
+                    failures.push(format!("{method} {} to {name}: {} instead of {expected}", path(route), response.status));
+                }
+                if expected == 401 && response.header("www-authenticate").is_empty() {
+                    failures.push(format!("{method} {} to {name}: no WWW-Authenticate", path(route)));
+                }
+                if expected >= 400 && *method != "HEAD" && response.json()["resourceType"] != "OperationOutcome" {
+                    failures.push(format!("{method} {} to {name}: no OperationOutcome", path(route)));
+                }
+            }
+        }
+    }
+    let unknown = ROWS.iter().filter(|row| !ROUTES.iter().any(|route| is_for(row, route)));
+    failures.extend(unknown.map(|row| format!("{:?}: a row without a route", row.route)));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(home.get("_history").await.json()["total"], before, "nobody of them has written");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing() {
+    let server = TestServer::start(&["home", "away"]).await;
+    let token = Some(server.token("away"));
+    for route in ROUTES.iter().filter(|route| !route.is_open()) {
+        let there = ask(&Client::new(format!("{}/tenant/home", server.root()), token.clone()), route.method.as_str(), route).await;
+        let client = Client::new(server.root(), token.clone());
+        let absent = client.send(route.method.as_str(), &path(route).replace("/home", "/nowhere"), &[], "").await;
+        assert_eq!((there.status, &there.body), (absent.status, &absent.body), "{} {}", route.method, path(route));
+        let names = |response: &Response| response.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&there), names(&absent), "{} {}", route.method, path(route));
+    }
+    for open in ["metadata", ".well-known/smart-configuration"] {
+        let there = Client::new(format!("{}/tenant/home", server.root()), None).get(open).await;
+        let absent = Client::new(format!("{}/tenant/none", server.root()), None).get(open).await;
+        assert_eq!((there.status, there.text().replace("/home", "/none")), (absent.status, absent.text()), "{open}");
+    }
+    server.stop().await;
+}
