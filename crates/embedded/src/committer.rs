@@ -270,11 +270,11 @@ impl Open {
             let Waiting { commit, reply, permits } = *waiting;
             let mut ground = Ground { shared, picture: &self.picture, recent: &mut self.recent };
             answers.push((reply, group.add(&mut ground, commit), permits));
-            if answers.len() >= length_max || group.batch.len() >= GROUP_WRITES_MAX {
+            if answers.len() >= length_max || group.writes() >= GROUP_WRITES_MAX {
                 break;
             }
             match next() {
-                Some(Job::Commit(job)) if !group.conflicts(&job.commit) && group.batch.len() + job.commit.writes() <= GROUP_WRITES_MAX => {
+                Some(Job::Commit(job)) if !group.conflicts(&job.commit) && group.writes() + job.commit.writes() <= GROUP_WRITES_MAX => {
                     waiting = job;
                 }
                 other => {
@@ -284,7 +284,7 @@ impl Open {
             }
         }
         let clock = group.clock;
-        let written = match group.batch.len() {
+        let written = match group.writes() {
             0 => Ok(()),
             _ => write(&self.database, shared, group),
         };

@@ -1,5 +1,7 @@
 //! Faults that tests put in.
 
+#![cfg_attr(not(any(test, feature = "faults")), expect(dead_code, reason = "only tests put faults in"))]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 

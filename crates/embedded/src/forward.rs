@@ -83,11 +83,6 @@ impl Packed {
         bytes.extend_from_slice(&self.bytes[self.time_at..]);
         bytes
     }
-
-    /// Bytes in memory.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
 }
 
 fn pack(entry: &IndexEntry, bytes: &mut Vec<u8>) {
