@@ -12,13 +12,16 @@ use fhirpool_api::ApiState;
 use fhirpool_authz::{LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_embedded::{EmbeddedStore, KeyRingError, LocalKeyRing, OpenError, Ports};
 use fhirpool_fhir::Definitions;
-use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids};
+use fhirpool_interactions::{
+    CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids,
+};
 use fhirpool_search::Extractors;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError};
+use crate::control::Control;
 use crate::listen::Listen;
 use crate::{issuer, tls};
 
@@ -55,6 +58,7 @@ pub struct Server {
     issuer: Arc<LocalIssuer>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    control: Control,
 }
 
 /// The parts below HTTP.
@@ -80,6 +84,7 @@ impl Server {
         let issuer = Arc::new(issuer::load_or_create(&config.data, &config.token_audience)?);
         let listener = TcpListener::bind(config.listen).await.map_err(|cause| StartError::Listen(config.listen, cause))?;
         let address = listener.local_addr().map_err(|cause| StartError::Listen(config.listen, cause))?;
+        let control = Control::start(&config.data, Arc::clone(&parts.store)).map_err(StartError::Data)?;
         let state = api_state(&config, parts, &issuer)?;
         let router = fhirpool_api::router(Arc::new(state));
         let (stop, stopped) = oneshot::channel();
@@ -88,7 +93,7 @@ impl Server {
             // A sender that is dropped means the same as one that sends.
             let _ = stopped.await;
         }));
-        Ok(Self { address, https, issuer, stop, task })
+        Ok(Self { address, https, issuer, stop, task, control })
     }
 
     /// Where it listens.
@@ -113,6 +118,7 @@ impl Server {
         if let Err(cause) = self.task.await {
             tracing::error!(%cause, "the accept loop had ended before");
         }
+        self.control.stop().await;
     }
 }
 
@@ -174,7 +180,7 @@ fn api_state(config: &Config, parts: Parts, issuer: &LocalIssuer) -> Result<ApiS
 }
 
 /// Only its owner may look into the folder.
-fn make_data_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_data_folder(folder: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

@@ -44,6 +44,14 @@ enum Command {
     Token(token::TokenArguments),
     /// Sends Bundles and NDJSON files to a server
     Load(LoadArguments),
+    /// Checks a data folder: every value, version, posting and counter
+    Verify(maintenance::FolderArguments),
+    /// Copies everything but index and keys to one file; the server may run
+    Backup(maintenance::BackupArguments),
+    /// Makes a data folder from a backup and rebuilds its index
+    Restore(maintenance::RestoreArguments),
+    /// Rebuilds index and counters from what can be read, and sets damaged values aside
+    Repair(maintenance::RepairArguments),
     /// Copies the keys, without which a backup cannot be read, out of or into a data folder
     #[command(subcommand)]
     Keys(maintenance::KeysCommand),
@@ -58,6 +66,10 @@ pub fn run() -> ExitCode {
         Some(Command::Config(settings)) => print_config(*settings),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Load(arguments)) => run_load(&arguments),
+        Some(Command::Verify(arguments)) => maintenance::verify(&arguments),
+        Some(Command::Backup(arguments)) => maintenance::backup(&arguments),
+        Some(Command::Restore(arguments)) => maintenance::restore(&arguments),
+        Some(Command::Repair(arguments)) => maintenance::repair(&arguments),
         Some(Command::Keys(command)) => maintenance::keys(&command),
     };
     match result {

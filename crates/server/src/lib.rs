@@ -3,6 +3,7 @@
 mod assembly;
 pub mod command;
 pub mod config;
+mod control;
 mod issuer;
 mod listen;
 pub mod load;

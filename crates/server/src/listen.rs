@@ -23,7 +23,8 @@ pub(crate) struct Listen {
     pub router: axum::Router,
     pub tls: Option<TlsAcceptor>,
     pub connections_max: usize,
-    pub header_bytes_max: usize,
+    /// Room for a request's head. More than the API takes of it: that refuses with a word what is only somewhat too long.
+    pub head_bytes_max: usize,
     pub client_idle_max: Duration,
     /// How long a connection may be silent even while a request of its is worked on.
     pub read_silence_max: Duration,
@@ -36,7 +37,7 @@ impl Listen {
             router,
             tls,
             connections_max: config.connections_max as usize,
-            header_bytes_max: config.header_bytes_max as usize,
+            head_bytes_max: (config.url_bytes_max + 2 * config.header_bytes_max) as usize + (8 << 10),
             client_idle_max: Duration::from_secs(config.client_idle_seconds_max),
             read_silence_max: Duration::from_secs(config.client_idle_seconds_max + config.request_seconds_max),
             drain_max: Duration::from_secs(config.drain_seconds_max),
@@ -93,14 +94,14 @@ impl Listen {
 
     fn builder(&self) -> auto::Builder<TokioExecutor> {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.client_idle_max).max_buf_size(self.header_bytes_max.max(8 << 10));
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.client_idle_max).max_buf_size(self.head_bytes_max);
         builder
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(self.client_idle_max / 2)
             .keep_alive_timeout(self.client_idle_max / 2)
             .max_concurrent_streams(128)
-            .max_header_list_size(u32::try_from(self.header_bytes_max).unwrap_or(u32::MAX));
+            .max_header_list_size(u32::try_from(self.head_bytes_max).unwrap_or(u32::MAX));
         builder
     }
 }

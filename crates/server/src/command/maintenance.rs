@@ -1,13 +1,67 @@
 //! `fhirpool verify`, `backup`, `restore`, `repair`, `keys`
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use fhirpool_embedded::LocalKeyRing;
+use fhirpool_embedded::maintenance::{self, Extraction};
+use fhirpool_fhir::json::Document;
+use fhirpool_fhir::{Definitions, ResourceBody};
+use fhirpool_search::Extractors;
 
 use super::Failure;
+use crate::control;
+
+/// A data folder that no server has open.
+#[derive(Debug, clap::Args)]
+pub(super) struct FolderArguments {
+    /// The data folder
+    #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
+    data: PathBuf,
+}
+
+/// What to copy, and where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArguments {
+    /// The data folder; a server may have it open
+    #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
+    data: PathBuf,
+    /// The file, which must not be there yet
+    #[arg(long)]
+    to: PathBuf,
+}
+
+/// What to restore, and where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArguments {
+    /// The backup
+    #[arg(long)]
+    from: PathBuf,
+    /// The exported keys; without them the folder must have its keys already
+    #[arg(long)]
+    keys: Option<PathBuf>,
+    /// The data folder, in which there is no store
+    #[arg(long, env = "FHIRPOOL_DATA")]
+    data: PathBuf,
+    /// The URL clients reach the server by: absolute references below it are indexed as local
+    #[arg(long, env = "FHIRPOOL_BASE_URL", default_value = "")]
+    base_url: String,
+}
+
+/// What to repair.
+#[derive(Debug, clap::Args)]
+pub(super) struct RepairArguments {
+    /// The data folder
+    #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
+    data: PathBuf,
+    /// The URL clients reach the server by: absolute references below it are indexed as local
+    #[arg(long, env = "FHIRPOOL_BASE_URL", default_value = "")]
+    base_url: String,
+}
 
 /// Keys out of or into a data folder.
 #[derive(Debug, clap::Subcommand)]
@@ -56,4 +110,89 @@ pub(super) fn keys(command: &KeysCommand) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn verify(arguments: &FolderArguments) -> Result<ExitCode, Failure> {
+    let keys = existing_keys(&arguments.data)?;
+    let report = in_runtime(maintenance::verify(&arguments.data, keys))??;
+    for problem in &report.problems {
+        println!("{problem}");
+    }
+    if report.problems_left_out > 0 {
+        println!("… and {} more", report.problems_left_out);
+    }
+    println!("{} resources, {} versions, {} postings checked", report.resources, report.versions, report.postings);
+    if report.is_sound() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} problems: `fhirpool repair` rebuilds what can be", report.problems.len() as u64 + report.problems_left_out);
+    Ok(ExitCode::FAILURE)
+}
+
+pub(super) fn backup(arguments: &BackupArguments) -> Result<ExitCode, Failure> {
+    let to = std::path::absolute(&arguments.to)?;
+    let said = in_runtime(async {
+        match control::request_backup(&arguments.data, &to).await? {
+            Some(answer) => answer.map_err(Failure::from),
+            None => {
+                let summary = maintenance::backup(&arguments.data, control::new_file(&to)?).await?;
+                Ok(control::said(&summary))
+            }
+        }
+    })??;
+    println!("{said} to {}; the keys are not in it: see `fhirpool keys export`", to.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Failure> {
+    let from = File::open(&arguments.from).map_err(|cause| format!("from: {}: {cause}", arguments.from.display()))?;
+    if let Some(path) = &arguments.keys {
+        let text = std::fs::read_to_string(path).map_err(|cause| format!("keys: {}: {cause}", path.display()))?;
+        crate::assembly::make_data_folder(&arguments.data)?;
+        LocalKeyRing::import(&arguments.data, &text)?;
+    }
+    let keys = existing_keys(&arguments.data)?;
+    let restored = maintenance::restore(&arguments.data, BufReader::new(from), keys, extraction(&arguments.base_url));
+    let summary = in_runtime(restored)??;
+    println!("restored {} resources to {}", summary.resources, arguments.data.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
+    let keys = existing_keys(&arguments.data)?;
+    let report = in_runtime(maintenance::repair(&arguments.data, keys, extraction(&arguments.base_url)))??;
+    for set_aside in &report.set_aside {
+        let file = set_aside.file.as_ref().map(|file| format!(", its bytes are in {}", file.display())).unwrap_or_default();
+        println!("{}/{} version {}: {}{file}", set_aside.tenant, set_aside.key, set_aside.version, set_aside.reason);
+    }
+    println!("{} resources, {} versions kept, {} set aside", report.resources, report.versions, report.set_aside.len());
+    println!("the store as it was before: {}", report.old.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn existing_keys(data: &Path) -> Result<Arc<LocalKeyRing>, Failure> {
+    if !data.join(LocalKeyRing::FOLDER).is_dir() {
+        return Err(format!(
+            "data: found no keys in {}; allowed: a folder that fhirpool has served, or one that keys were put into",
+            data.display()
+        )
+        .into());
+    }
+    Ok(Arc::new(LocalKeyRing::open(data)?))
+}
+
+/// Makes index entries as a server with this base URL does.
+fn extraction(base_url: &str) -> Extraction {
+    let extractors = Arc::new(Extractors::new(Definitions::r4()));
+    let (base_url, entries_of) = (base_url.to_owned(), Arc::clone(&extractors));
+    let entries = move |tenant: &fhirpool_authz::TenantId, resource_type, body: &ResourceBody| {
+        let base = format!("{base_url}/tenant/{tenant}");
+        // What is stored was parsed before; a body that no longer parses has nothing to be found by.
+        Document::parse(body.text.as_bytes()).map(|document| entries_of.entries(resource_type, document.root(), &base)).unwrap_or_default()
+    };
+    Extraction { extractors, entries: Arc::new(entries) }
+}
+
+fn in_runtime<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
 }
