@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -54,13 +55,17 @@ struct Trail {
     tenant: Option<TenantId>,
 }
 
+/// How much longer a request may take than its body: a body that comes too late is the client's fault (408), and must be told
+/// from work that takes too long (503).
+const BODY_GRACE: Duration = Duration::from_millis(100);
+
 async fn serve(server: Arc<Server>, request: Request) -> Response {
     let started = tracing::enabled!(target: "fhirpool::access", tracing::Level::DEBUG).then(Instant::now);
     let (head, body) = request.into_parts();
     let request_id = server.request_ids.of(&head);
     let mut form = Form::default();
     let mut trail = Trail::default();
-    let time_max = server.state.settings.request_time_max;
+    let time_max = server.state.settings.request_time_max + BODY_GRACE;
     let handled = tokio::time::timeout(time_max, handle(&server, &head, body, &mut form, &mut trail));
     let answer = match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(Ok(Ok(answer))) => answer,
@@ -238,7 +243,7 @@ fn cors(settings: &Settings) -> Option<CorsLayer> {
             .allow_methods(methods)
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(exposed.map(HeaderName::from_static))
-            .max_age(std::time::Duration::from_secs(3600)),
+            .max_age(Duration::from_secs(3600)),
     )
 }
 

@@ -12,6 +12,9 @@ use fhirpool_fhir::{Definitions, ResourceType};
 
 use crate::Interactions;
 
+/// When what the server can do last changed. The same for every tenant: it tells nothing of their use.
+const DATE: &str = "2026-11-21";
+
 /// Bases whose statements are kept; one server is reached under a few.
 const KEPT_MAX: usize = 64;
 
@@ -26,7 +29,7 @@ impl Interactions {
         if let Some(known) = lock().get(base) {
             return known.clone();
         }
-        let made: Arc<str> = Statement { definitions: &self.definitions, writer: Writer::with_capacity(1 << 20) }.write(self, base).into();
+        let made: Arc<str> = Statement { definitions: &self.definitions, writer: Writer::with_capacity(1 << 20) }.write(base).into();
         let mut kept = lock();
         if kept.len() >= KEPT_MAX {
             kept.clear();
@@ -47,10 +50,10 @@ const TYPE_INTERACTIONS: [&str; 9] =
 const SYSTEM_INTERACTIONS: [&str; 4] = ["transaction", "batch", "history-system", "search-system"];
 
 impl Statement<'_> {
-    fn write(mut self, interactions: &Interactions, base: &str) -> String {
+    fn write(mut self, base: &str) -> String {
         let writer = &mut self.writer;
         writer.begin_object().string_member("resourceType", "CapabilityStatement");
-        writer.string_member("status", "active").string_member("date", &interactions.clock.now().to_string());
+        writer.string_member("status", "active").string_member("date", DATE);
         writer.string_member("kind", "instance");
         writer.key("software").begin_object().string_member("name", "fhirpool");
         writer.string_member("version", env!("CARGO_PKG_VERSION")).end_object();

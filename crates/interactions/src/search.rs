@@ -89,11 +89,13 @@ impl Interactions {
         let mut query = read(query.trim_start_matches('?'))?;
         let mut page = None;
         if let Some(token) = query.page.take() {
-            if !query.self_parameters.is_empty() {
+            if query.self_parameters.iter().any(|(name, _)| name != "_count") {
                 return Err(InteractionError::bad_request("a page link takes no further parameters"));
             }
+            let count = query.count;
             let sealed = self.open_page(access, &address, &token)?;
             query = read(&sealed.query)?;
+            query.count = count.or(query.count);
             let position = position::read(&sealed.position);
             let position = position.ok_or_else(|| InteractionError::bad_request("the page link is damaged"))?;
             page = Some((token, sealed, position));
@@ -160,13 +162,20 @@ impl Interactions {
         let first = if own_query.is_empty() { at.clone() } else { format!("{at}?{own_query}") };
         let next = next.map(|position| {
             let token = self.seal_page(access, address, &Page { query: own_query, total, position: position::write(&position) });
-            format!("{at}?{PAGE_PARAMETER}={token}")
+            page_link(&at, query.count, &token)
         });
         match page {
             None => Links { this: first, first: None, next },
-            Some((token, ..)) => Links { this: format!("{at}?{PAGE_PARAMETER}={token}"), first: Some(first), next },
+            Some((token, ..)) => Links { this: page_link(&at, query.count, token), first: Some(first), next },
         }
     }
+}
+
+/// The address of a page. The page size stands in it, though it is sealed in the token too: a client that misses it (Medplum)
+/// puts one of its own there.
+fn page_link(at: &str, count: Option<u64>, token: &str) -> String {
+    let count = count.map_or(String::new(), |count| format!("_count={count}&"));
+    format!("{at}?{count}{PAGE_PARAMETER}={token}")
 }
 
 /// Checks every type that a search looks at. A search over all types is narrowed to those that may be seen; one that names a

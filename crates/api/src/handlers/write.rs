@@ -5,6 +5,7 @@ use fhirpool_authz::{Interaction, Principal};
 use fhirpool_fhir::ResourceType;
 use fhirpool_interactions::{
     CreateRequest, DeleteRequest, Effect, PatchFormat, PatchRequest, Returning, Status, Target, UpdateRequest, WriteOutcome,
+    first_parameter,
 };
 use http::StatusCode;
 use http::header::{CONTENT_LOCATION, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION};
@@ -21,14 +22,25 @@ pub(super) async fn create(call: &Call<'_>, principal: &Principal, body: Body) -
     let resource_type = call.resource_type()?;
     let access = call.write_access(principal, Interaction::Create, Some(resource_type))?;
     let base = call.base()?;
-    let if_none_exist = call.header(&IF_NONE_EXIST)?;
+    let if_none_exist = create_criteria(call)?;
     let body = resource_body(call, resource_type, body, None).await?;
     let request = CreateRequest { base: &base, resource_type, body, if_none_exist, returning: call.returning() };
     Ok(written(call, &base, call.state.interactions.create(&access, request).await?))
 }
 
+/// The criteria of a conditional create: `If-None-Exist`, or in the address, where fhirpy has them. R4 gives criteria there no
+/// meaning; passing over them would make a second resource where one was wanted.
+fn create_criteria<'a>(call: &'a Call<'_>) -> Result<Option<&'a str>> {
+    let in_address = first_parameter(call.query())?.map(|_| call.query());
+    match (call.header(&IF_NONE_EXIST)?, in_address) {
+        (Some(_), Some(_)) => Err(ApiError::bad_request("a create has criteria in If-None-Exist or in its address, not in both")),
+        (in_header, in_address) => Ok(in_header.or(in_address)),
+    }
+}
+
 /// `PUT [base]/[type]/[id]`
 pub(super) async fn update(call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
+    call.check_no_parameters()?;
     let key = call.key_to_give()?;
     update_target(call, principal, key.resource_type, Target::Id(key.id), body).await
 }
@@ -63,6 +75,7 @@ async fn update_target(
 
 /// `PATCH [base]/[type]/[id]`
 pub(super) async fn patch(call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
+    call.check_no_parameters()?;
     let key = call.key()?;
     patch_target(call, principal, key.resource_type, Target::Id(key.id), body).await
 }
@@ -90,6 +103,7 @@ async fn patch_target(
 
 /// `DELETE [base]/[type]/[id]`
 pub(super) async fn delete(call: &Call<'_>, principal: &Principal) -> Result<Answer> {
+    call.check_no_parameters()?;
     let key = call.key()?;
     delete_target(call, principal, key.resource_type, Target::Id(key.id)).await
 }
