@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use fhirpool_fhir::Timestamp;
 use fhirpool_search::Extractors;
 use fhirpool_storage::{Result, StorageError};
+use tokio::sync::Semaphore;
 
 use crate::faults::Faults;
 use crate::picture::Picture;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) now: Now,
     pub(crate) search_cache: SearchCache,
     pub(crate) search_settings: SearchSettings,
+    /// A permit for each long search that may run.
+    pub(crate) long_searches: Arc<Semaphore>,
     pub(crate) faults: Faults,
 }
 
@@ -34,6 +37,7 @@ impl Shared {
             extractors,
             now,
             search_cache: SearchCache::new(search_settings.cache_bytes),
+            long_searches: Arc::new(Semaphore::new(search_settings.long_searches_max.max(1))),
             search_settings,
             faults: Faults::default(),
         }

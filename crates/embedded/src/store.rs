@@ -298,7 +298,10 @@ impl SearchIndex for EmbeddedStore {
             return Ok(page(found));
         }
         let (shared, access, request, picture_there) = (Arc::clone(&self.shared), access.clone(), request.clone(), Arc::clone(&picture));
+        let turn = Arc::clone(&shared.long_searches).acquire_owned().await.map_err(|_| stopped())?;
         let found = in_background(move || {
+            // Held by the work, not by who waits for it: a client that goes away does not end it.
+            let _turn = turn;
             let postings = StoredPostings::new(Scope::of(&access, &picture_there.tenants)?, &picture_there);
             search(&postings, &shared.search_cache, &shared.search_settings, &request)
         });

@@ -16,6 +16,8 @@ pub struct SearchSettings {
     pub scanned_max: u64,
     /// How long one search may take.
     pub time_max: Duration,
+    /// Searches that take long and run at once; more wait for their turn.
+    pub long_searches_max: usize,
     /// A parameter's values are kept as a column only up to so many resources of its type.
     pub column_length_max: u64,
     /// Postings that are scanned to find out whether a list is short.
@@ -33,6 +35,7 @@ impl Default for SearchSettings {
             list_length_max: 2_000_000,
             scanned_max: 20_000_000,
             time_max: Duration::from_secs(20),
+            long_searches_max: std::thread::available_parallelism().map_or(2, usize::from),
             column_length_max: 1_000_000,
             probe_length: 4_096,
             kept_length_min: 32,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::search::ids::{IdList, IdRef, Membership};
-
 use fhirpool_fhir::OrderedId;
+
+use crate::search::ids::{IdList, IdListBuilder, IdRef, Membership};
 
 /// The values as of one moment.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl ColumnBuilder {
         self.uuids.sort_unstable();
         self.texts.sort_unstable();
         let mut column = Column { ends: self.ends, bytes: self.bytes, ..Column::default() };
-        let mut ids = crate::search::ids::IdListBuilder::default();
+        let mut ids = IdListBuilder::default();
         let rows = self.uuids.iter().map(|(number, place)| (IdRef::Uuid(*number), *place));
         let rows = rows.chain(self.texts.iter().map(|(text, place)| (IdRef::Text(text), *place)));
         let mut current = None;
@@ -76,10 +76,6 @@ impl ColumnBuilder {
 }
 
 impl Column {
-    fn values(&self, index: usize) -> impl Iterator<Item = &[u8]> {
-        self.places[self.starts[index] as usize..self.starts[index + 1] as usize].iter().map(|place| self.value(*place as usize))
-    }
-
     fn value(&self, place: usize) -> &[u8] {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
         &self.bytes[start..self.ends[place] as usize]
@@ -137,14 +133,9 @@ impl ColumnView {
         ColumnCursor { view: self, membership: Membership::new(&self.base.ids), replaced: 0 }
     }
 
-    /// How many resources it holds, about.
-    pub(crate) fn len(&self) -> usize {
-        self.base.ids.len() + self.replaced.len()
-    }
-
     /// All ids that have values, in order.
     pub(crate) fn ids(&self) -> IdList {
-        let mut ids = crate::search::ids::IdListBuilder::default();
+        let mut ids = IdListBuilder::default();
         for id in self.base.ids.iter().filter(|id| self.row(*id).is_none()) {
             ids.push(id);
         }
