@@ -119,6 +119,8 @@ impl Codec {
                 if body::compress(self.dictionary, &resource.text, &mut payload) {
                     payload[0] |= FLAG_COMPRESSED;
                 }
+                // Many may wait for their commit at once.
+                payload.shrink_to_fit();
             }
         }
         Compressed { dictionary: self.dictionary, payload }
