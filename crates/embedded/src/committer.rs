@@ -321,7 +321,10 @@ impl Open {
             shared.tenants.insert(tenant.clone(), TenantNumber(number));
             self.publish(shared);
         }
-        let _ = reply.send(written.as_ref().map(|()| ()).map_err(|error| StorageError::Unavailable(error.to_string())));
+        let _ = reply.send(match &written {
+            Ok(()) => Ok(()),
+            Err(error) => Err(StorageError::Unavailable(error.to_string())),
+        });
         written
     }
 

@@ -47,7 +47,10 @@ impl Forward {
     }
 }
 
-fn split_entry(bytes: &[u8]) -> Option<((ParameterNumber, &[u8]), &[u8])> {
+/// A parameter and a value.
+type Entry<'a> = (ParameterNumber, &'a [u8]);
+
+fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let (head, tail) = bytes.split_first_chunk::<4>()?;
     let (value, behind) = tail.split_at_checked(usize::from(u16::from_be_bytes([head[2], head[3]])))?;
     Some(((ParameterNumber(u16::from_be_bytes([head[0], head[1]])), value), behind))

@@ -152,22 +152,29 @@ pub(super) fn read(from: &mut dyn Read, mut take: impl FnMut(Space, &[u8], &[u8]
 fn give_items(mut payload: &[u8], take: &mut impl FnMut(Space, &[u8], &[u8]) -> Result<()>) -> Result<u64> {
     let mut items = 0;
     while !payload.is_empty() {
-        let (space, key, value, rest) = split_item(payload).ok_or(MaintenanceError::NotABackup("an item cannot be read"))?;
-        take(space, key, value)?;
+        let (item, rest) = split_item(payload).ok_or(MaintenanceError::NotABackup("an item cannot be read"))?;
+        take(item.space, item.key, item.value)?;
         payload = rest;
         items += 1;
     }
     Ok(items)
 }
 
-fn split_item(payload: &[u8]) -> Option<(Space, &[u8], &[u8], &[u8])> {
+struct Item<'a> {
+    space: Space,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// The first item and what is behind it.
+fn split_item(payload: &[u8]) -> Option<(Item<'_>, &[u8])> {
     let (space, rest) = payload.split_first()?;
     let (key_length, rest) = rest.split_first_chunk::<2>()?;
     let (value_length, rest) = rest.split_first_chunk::<4>()?;
     let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_length)))?;
     let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value_length) as usize)?;
     let space = SPACES.into_iter().find(|known| *known as u8 == *space)?;
-    Some((space, key, value, rest))
+    Some((Item { space, key, value }, rest))
 }
 
 fn cut(error: std::io::Error) -> MaintenanceError {
