@@ -22,6 +22,9 @@ use crate::search::reader::Reader;
 /// Chains, `_has` and alternatives within each other; the parser refuses deeper ones long before.
 const DEPTH_MAX: usize = 64;
 
+/// So many ids of lists in memory are merged at the cost of one posting scanned.
+const MERGED_PER_UNIT: u64 = 16;
+
 /// A chain's inner results whose referrers are looked up one by one, at most.
 const CHAIN_UNION_MAX: usize = 20_000;
 
@@ -87,6 +90,7 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         }
         let mut candidates = self.base()?;
         for excluded in std::mem::take(&mut self.excluded) {
+            self.spend_on_merge(candidates.len())?;
             candidates = Arc::new(candidates.difference(&excluded));
         }
         self.verify(candidates)
@@ -96,19 +100,38 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         self.candidates.as_ref().is_some_and(|candidates| candidates.is_empty())
     }
 
-    fn keep(&mut self, list: Arc<IdList>) {
+    fn keep(&mut self, list: Arc<IdList>) -> Result<()> {
         self.candidates = Some(match self.candidates.take() {
-            Some(candidates) => Arc::new(candidates.intersection(&list)),
+            Some(candidates) => {
+                self.spend_on_merge(candidates.len().min(list.len()))?;
+                Arc::new(candidates.intersection(&list))
+            }
             None => list,
         });
+        Ok(())
     }
 
-    fn take(&mut self, list: Arc<IdList>, negated: bool) {
+    fn take(&mut self, list: Arc<IdList>, negated: bool) -> Result<()> {
         if negated {
             self.excluded.push(list);
-        } else {
-            self.keep(list);
+            return Ok(());
         }
+        self.keep(list)
+    }
+
+    /// Accounts for merging so many ids of lists in memory.
+    fn spend_on_merge(&self, ids: usize) -> Result<()> {
+        self.reader.budget.spend(ids as u64 / MERGED_PER_UNIT)
+    }
+
+    fn union(&self, mut lists: Vec<Arc<IdList>>) -> Result<Arc<IdList>> {
+        if lists.len() == 1 {
+            return Ok(lists.remove(0));
+        }
+        let count = lists.iter().map(|list| list.len()).sum();
+        self.reader.budget.check_length(count)?;
+        self.spend_on_merge(count)?;
+        Ok(Arc::new(IdList::union(lists.iter().map(|list| &**list))))
     }
 
     fn keep_ids(&mut self, ids: &[ResourceId]) -> Result<()> {
@@ -137,7 +160,8 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
                 lists.extend(self.reader.kept_list(self.resource_type, *subject)?);
             }
             if !subjects.is_empty() && lists.len() == subjects.len() {
-                self.take(union(lists), condition.negated);
+                let list = self.union(lists)?;
+                self.take(list, condition.negated)?;
             } else {
                 self.open.push(condition);
             }
@@ -150,7 +174,7 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         for condition in std::mem::take(&mut self.open) {
             let list = if self.is_settled() { None } else { self.short_list(&condition)? };
             match list {
-                Some(list) => self.take(list, condition.negated),
+                Some(list) => self.take(list, condition.negated)?,
                 None => self.open.push(condition),
             }
         }
@@ -178,7 +202,7 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
             scan_max = scan_max.saturating_sub(list.len() as u64 + SEEK_COST);
             lists.push(list);
         }
-        Ok(Some(union(lists)))
+        self.union(lists).map(Some)
     }
 
     fn keep_chain(&mut self, parameter: ParameterNumber, targets: &[TypeSearch]) -> Result<()> {
@@ -212,8 +236,8 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
                 lists.push(self.reader.whole_list(self.resource_type, Subject::Value(parameter, &value))?);
             }
         }
-        self.keep(union(lists));
-        Ok(())
+        let list = self.union(lists)?;
+        self.keep(list)
     }
 
     fn keep_referred_to(&mut self, parameter: ParameterNumber, source: &TypeSearch) -> Result<()> {
@@ -275,8 +299,8 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         for alternative in alternatives {
             lists.push(self.reader.evaluate(self.resource_type, alternative, self.candidates.as_ref(), self.depth + 1)?);
         }
-        self.keep(union(lists));
-        Ok(())
+        let list = self.union(lists)?;
+        self.keep(list)
     }
 
     /// The candidates, where need be from a condition with a long list, or all resources of the type.
@@ -321,7 +345,7 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
 
     fn whole_list(&self, check: &Check<'_>) -> Result<Arc<IdList>> {
         let lists = check.subjects().into_iter().map(|subject| self.reader.whole_list(self.resource_type, subject));
-        Ok(union(lists.collect::<Result<_>>()?))
+        self.union(lists.collect::<Result<_>>()?)
     }
 
     /// Looks at each candidate for what is still open.
@@ -362,13 +386,6 @@ impl<'c, P: Postings> Narrowing<'_, '_, 'c, P> {
         let mut cursor = column.cursor();
         self.reader.budget.spend(ids.len() as u64 / ENTRIES_COST)?;
         ids.try_filter(|id| Ok(condition.holds(cursor.values(id))))
-    }
-}
-
-fn union(mut lists: Vec<Arc<IdList>>) -> Arc<IdList> {
-    match lists.len() {
-        1 => lists.remove(0),
-        _ => Arc::new(IdList::union(lists.iter().map(|list| &**list))),
     }
 }
 
