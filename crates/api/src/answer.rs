@@ -39,6 +39,15 @@ pub(crate) enum Content {
     Raw(HeaderValue, Vec<u8>),
 }
 
+/// Lets a body refer to a shared text instead of copying it.
+struct SharedText(Arc<str>);
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 /// In what form the client wants an answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Form {
@@ -105,8 +114,7 @@ impl Answer {
             }
             Content::Shared(json) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.json.content_type()));
-                let json = (*json).to_owned();
-                (if form.pretty { pretty(json).await } else { json.into() }, true)
+                (if form.pretty { pretty((*json).to_owned()).await } else { Bytes::from_owner(SharedText(json)) }, true)
             }
             Content::Raw(content_type, bytes) => {
                 // It is a client's content: no browser may take it for a page of this server's.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use fhirpool_authz::{Interaction, Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType, Timestamp};
-use fhirpool_interactions::Returning;
+use fhirpool_interactions::{Returning, check_no_parameters};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MODIFIED_SINCE};
 use http::request::Parts;
 use tokio::time::Instant;
@@ -45,6 +45,11 @@ impl<'a> Call<'a> {
     /// The address's query, undecoded.
     pub fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
+    }
+
+    /// Refuses parameters that the interaction does not have; those that steer the form of the answer are no such.
+    pub fn check_no_parameters(&self) -> Result<()> {
+        Ok(check_no_parameters(self.query(), self.prefer.handling)?)
     }
 
     /// The type in the path.

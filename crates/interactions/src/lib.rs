@@ -48,6 +48,7 @@ pub use history::HistoryInteraction;
 pub use limits::Limits;
 pub use outcome::{BundleOutcome, Effect, Handling, ReadOutcome, Representation, Returning, WriteOutcome, entity_tag};
 pub use page_token::PageTokens;
+pub use parameters::{check_no_parameters, first_parameter};
 pub use patch::{PatchFormat, PatchRequest};
 pub use read::ReadRequest;
 pub use search::{SearchInteraction, SearchScope};

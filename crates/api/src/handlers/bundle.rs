@@ -11,6 +11,7 @@ use crate::error::Result;
 /// `POST [base]`. Entries give back their resources only where the client asks for them: a large transaction's answer would be
 /// as large as itself.
 pub(super) async fn bundle(call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
+    call.check_no_parameters()?;
     let access = call.write_access(principal, Interaction::Bundle, None)?;
     let body = call.json_body(body).await?;
     let returning = call.prefer.returning.unwrap_or(Returning::Minimal);

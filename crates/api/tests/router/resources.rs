@@ -112,11 +112,33 @@ async fn conditional_writes_take_their_criteria_as_clients_write_them() {
     let patch = r#"[{"op":"add","path":"/active","value":true}]"#;
     let patched = api.send("PATCH", "Patient?identifier=urn:x|1", &[("content-type", "application/json-patch+json")], patch).await;
     assert_eq!((patched.status, patched.header("etag")), (StatusCode::OK, "W/\"3\""));
+    // fhirpy has the criteria of a create in the address.
+    let matched = api.put_json("POST", "Patient?identifier=urn:x|1&_format=json", &[], patient).await;
+    assert_eq!((matched.status, matched.header("etag")), (StatusCode::OK, "W/\"3\""));
+    let both = api.put_json("POST", "Patient?identifier=urn:x|1", &[("if-none-exist", "identifier=urn:x|1")], patient).await;
+    assert_eq!(both.status, StatusCode::BAD_REQUEST);
     for path in ["Patient", "Patient?", "Patient?_format=json"] {
         assert_eq!(api.send("DELETE", path, &[], Body::empty()).await.status, StatusCode::BAD_REQUEST, "{path}");
     }
     assert_eq!(api.send("DELETE", "Patient?identifier=urn:x|1", &[], Body::empty()).await.status, StatusCode::OK);
     assert_eq!(api.get("Patient?identifier=urn:x|1").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn parameters_that_an_interaction_does_not_have_are_refused() {
+    let api = Api::new().await;
+    for (method, path) in
+        [("PATCH", "Patient/1?colour=red"), ("PUT", "Patient/1?identifier=x"), ("DELETE", "Patient/1?x=y"), ("POST", "?x=%")]
+    {
+        let answer = api.put_json(method, path, &[], "{\"resourceType\":\"Patient\",\"id\":\"1\"}").await;
+        assert_eq!((answer.status, answer.issue().as_str()), (StatusCode::BAD_REQUEST, "invalid"), "{method} {path}");
+    }
+    let put = PATIENT.replacen('{', "{\"id\":\"1\",", 1);
+    let lenient = api.put_json("PUT", "Patient/1?colour=red", &[("prefer", "handling=lenient")], &put).await;
+    assert_eq!(lenient.status, StatusCode::CREATED, "{:?}", lenient.body);
+    for extra in ["_format=json", "_pretty=true", "_dc=123"] {
+        assert_eq!(api.put_json("POST", &format!("Patient?{extra}"), &[], PATIENT).await.status, StatusCode::CREATED, "{extra}");
+    }
 }
 
 #[tokio::test]
