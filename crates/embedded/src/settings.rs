@@ -11,7 +11,7 @@ pub struct Settings {
     pub write_buffer_bytes: u64,
     /// The journal is cut down beyond this; at least 64 MiB.
     pub journal_bytes: u64,
-    /// Threads that flush and compact.
+    /// Threads that flush and compact. Of several, `fjall` lets the first spin while the others compact.
     pub background_threads: usize,
     /// Commits that may wait for the committer.
     pub queue_length: usize,
@@ -33,7 +33,7 @@ impl Default for Settings {
             cache_bytes: 96 << 20,
             write_buffer_bytes: 24 << 20,
             journal_bytes: 64 << 20,
-            background_threads: 2,
+            background_threads: 1,
             queue_length: 1024,
             queue_bytes: 192 << 20,
             group_length: 256,
