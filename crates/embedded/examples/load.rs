@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use fhirpool_authz::{Principal, ReadAccess, TenantId, WriteAccess};
+use fhirpool_authz::{Principal, TenantId, WriteAccess};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp};
@@ -76,7 +76,13 @@ async fn run(folder: &Path, paths: Vec<String>) -> Result<(), Failure> {
         store.read(access.as_read(), key).await?.ok_or("a resource is missing")?;
     }
     println!("read: {:.1} µs each; memory: {} MB", started.elapsed().as_micros() as f64 / keys.len() as f64, memory_mb());
-    let _: &ReadAccess = access.as_read();
+    let started = Instant::now();
+    let report = store.verify().await?;
+    println!("verified {} versions and {} postings in {:.2?}", report.versions, report.postings, started.elapsed());
+    report.problems.iter().for_each(|problem| println!("  {problem}"));
+    let started = Instant::now();
+    let backup = store.backup(std::io::sink()).await?;
+    println!("backed up {} MB in {:.2?}", backup.bytes >> 20, started.elapsed());
     Ok(())
 }
 
