@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fhirpool_storage::StorageError;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, RestartIntervalPolicy};
-use fjall::{CompressionType, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{AbstractTree, CompressionType, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 
 use crate::Settings;
 
@@ -48,16 +48,26 @@ impl Space {
         }
     }
 
+    /// A memtable that is as large is written out.
+    fn memtable_bytes(self, settings: &Settings) -> u64 {
+        let part = match self {
+            Self::Postings => 1,
+            Self::Resources | Self::Forward | Self::Versions => 2,
+            Self::Feed => 8,
+            Self::Meta => 16,
+        };
+        (settings.write_buffer_bytes / part).max(1 << 20)
+    }
+
     fn options(self, settings: &Settings) -> KeyspaceCreateOptions {
-        let (block_bytes, write_buffer_part, restart_interval) = match self {
+        let (block_bytes, restart_interval) = match self {
             // Read one at a time.
-            Self::Resources => (8 << 10, 2, 8),
+            Self::Resources => (8 << 10, 8),
             // Scanned in order; long shared prefixes.
-            Self::Postings => (16 << 10, 1, 32),
-            Self::Forward => (16 << 10, 2, 8),
-            Self::Versions => (32 << 10, 2, 16),
-            Self::Feed => (32 << 10, 8, 16),
-            Self::Meta => (4 << 10, 16, 16),
+            Self::Postings => (16 << 10, 32),
+            Self::Forward => (16 << 10, 8),
+            Self::Versions | Self::Feed => (32 << 10, 16),
+            Self::Meta => (4 << 10, 16),
         };
         let filter = match self {
             // Never asked for a single key.
@@ -65,7 +75,7 @@ impl Space {
             _ => FilterPolicy::all(FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0))),
         };
         KeyspaceCreateOptions::default()
-            .max_memtable_size((settings.write_buffer_bytes / write_buffer_part).max(1 << 20))
+            .max_memtable_size(self.memtable_bytes(settings))
             .data_block_size_policy(BlockSizePolicy::all(block_bytes))
             .data_block_restart_interval_policy(RestartIntervalPolicy::all(restart_interval))
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
@@ -78,6 +88,7 @@ impl Space {
 pub(crate) struct Database {
     inner: fjall::Database,
     spaces: Arc<[Keyspace; 6]>,
+    memtable_bytes: [u64; 6],
 }
 
 impl Database {
@@ -98,7 +109,7 @@ impl Database {
             open(Space::Feed)?,
             open(Space::Meta)?,
         ]);
-        Ok(Self { inner, spaces })
+        Ok(Self { inner, spaces, memtable_bytes: Space::ALL.map(|space| space.memtable_bytes(settings)) })
     }
 
     /// What is published now.
@@ -113,13 +124,20 @@ impl Database {
     }
 
     /// Waits while the tables cannot keep up with the writes. `fjall` waits too, but for ever where its threads ended on an
-    /// error; here that is an error.
+    /// error; here that is an error. A memtable that its threads, busy otherwise, let grow is sealed here, so that memory
+    /// stays bounded.
     pub(crate) fn wait_for_room(&self) -> Result<(), fjall::Error> {
         const SEALED_MAX: usize = 3;
         const UNMERGED_MAX: usize = 24;
         let is_behind = |space: &Keyspace| space.sealed_memtable_count() >= SEALED_MAX || space.l0_table_count() >= UNMERGED_MAX;
+        for (space, bytes) in self.spaces.iter().zip(self.memtable_bytes) {
+            if space.tree.active_memtable().size() > 2 * bytes {
+                // Fails where the database is poisoned.
+                self.inner.persist(PersistMode::Buffer)?;
+                space.rotate_memtable()?;
+            }
+        }
         while self.spaces.iter().any(is_behind) {
-            // Fails where the database is poisoned.
             self.inner.persist(PersistMode::Buffer)?;
             std::thread::sleep(std::time::Duration::from_millis(2));
         }

@@ -29,11 +29,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             cache_bytes: 96 << 20,
             write_buffer_bytes: 24 << 20,
             journal_bytes: 64 << 20,
-            background_threads: 1,
+            background_threads: if cores < 4 { 1 } else { 2 },
             queue_length: 1024,
             queue_bytes: 192 << 20,
             group_length: 256,
