@@ -81,7 +81,7 @@ const READS: &[&str] = &[
     "Patient?_has:Group:member:_id=b-group",
     "Patient?_has:Observation:patient:performer:Practitioner.name=known",
     "Practitioner?_has:Observation:performer:_id=b-spy",
-    "Practitioner?_has:Patient:general-practitioner:_has:Observation:patient:_id=b-obs2",
+    "Practitioner?_has:Patient:general-practitioner:_has:Observation:patient:_id=b-obs",
     // Includes.
     "Observation?_id=a-obs&_include=Observation:subject&_include=Observation:performer&_include=Observation:derived-from",
     "Observation?_id=a-obs,a-obs2&_include=*",
@@ -381,6 +381,27 @@ async fn what_a_tenant_receives_does_not_depend_on_what_others_hold() {
         empty.stop().await;
         full.stop().await;
     }
+}
+
+#[tokio::test]
+async fn the_attacks_find_what_there_is_to_find_for_whom_it_belongs_to() {
+    let server = TestServer::start(&["t1", "t10"]).await;
+    let (attacker, other) = (server.client("t1"), server.client("t10"));
+    fill_other(&other, &attacker).await;
+    let mut blind = Vec::new();
+    for path in READS {
+        let path = path.replace("OTHERID", "t10").replace("OTHER", &other.base).replace("BASE", &other.base);
+        let response = other.get(&path).await;
+        let json = if response.status == 200 { response.json() } else { serde_json::Value::Null };
+        if !response.text().contains(CANARY) && json["total"].as_u64().unwrap_or(0) == 0 {
+            blind.push(path);
+        }
+    }
+    // What is about the attacker's own things, was deleted, is sealed in base64 or leads nowhere for anyone.
+    let exempt = ["a-obs", "a-pat", "a-doc", "b-gone", "b-bin", "b-spy", "=../", "_at=2000"];
+    let useless: Vec<String> = blind.into_iter().filter(|path| !exempt.iter().any(|part| path.contains(part))).collect();
+    assert!(useless.is_empty(), "attacks that would find nothing anyway: {useless:#?}");
+    server.stop().await;
 }
 
 #[tokio::test]
