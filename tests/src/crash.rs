@@ -110,7 +110,11 @@ async fn killed_servers_keep_what_they_acknowledged() {
             let whole = (SIZE as u64, SIZE, SIZE);
             let seen = seen(&client, number).await;
             let right = seen == whole || (seen == (0, 0, 0) && !acknowledged.contains(&number));
-            assert!(right, "round {round}, transaction {number}: {seen:?} of {SIZE} found, read and remembered; acknowledged: {}", acknowledged.contains(&number));
+            assert!(
+                right,
+                "round {round}, transaction {number}: {seen:?} of {SIZE} found, read and remembered; acknowledged: {}",
+                acknowledged.contains(&number)
+            );
         }
         acknowledged_all += acknowledged.len() as u64;
         undecided_all += next.load(Ordering::Relaxed) - first - acknowledged.len() as u64;

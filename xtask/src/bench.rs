@@ -15,7 +15,7 @@ use self::generator::{Measured, measure};
 use self::report::{Report, median};
 use self::server::Server;
 use crate::Failure;
-use crate::cache::{folder, run};
+use crate::cache::{cargo_program, folder, run};
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 16;
@@ -30,8 +30,8 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         _ => return Err("usage: cargo xtask bench [--record | --only NAME]".into()),
     };
     let data = crate::data_folder(root)?;
-    run(Command::new(env!("CARGO")).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))?;
-    run(Command::new(env!("CARGO")).args(["build", "--release", "-p", "fhirpool-testkit", "--example", "echo"]).current_dir(root))?;
+    run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))?;
+    run(Command::new(cargo_program()).args(["build", "--release", "-p", "fhirpool-testkit", "--example", "echo"]).current_dir(root))?;
     let programs = release_folder()?;
     let scratch = folder()?.join(format!("bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;

@@ -24,7 +24,7 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> Result<PathBuf, Failure> 
     if !program.is_file() {
         eprintln!("installing {name} {version} into {}", root.display());
         let target = folder()?.join("tools/target");
-        let mut command = Command::new(env!("CARGO"));
+        let mut command = Command::new(cargo_program());
         command.args(["install", name, "--version", version, "--locked", "--root"]).arg(&root).env("CARGO_TARGET_DIR", &target);
         run(&mut command)?;
         // The build's leftovers would only weigh down the cache.
@@ -45,6 +45,11 @@ pub(crate) fn npm_tool(name: &str, version: &str) -> Result<PathBuf, Failure> {
         run(&mut command)?;
     }
     Ok(program)
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Runs a command to its end; anything but success is a failure that names it.

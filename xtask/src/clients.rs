@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::cache::{folder, run};
+use crate::cache::{cargo_program, folder, run};
 use crate::test::Server;
 
 /// A client: its name, the folder of its language and its script.
@@ -54,7 +54,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         let scripts: Vec<&str> = CLIENTS.iter().map(|client| client.script).collect();
         return Err(format!("clients: found {}; allowed: the beginning of {}", arguments.join(" "), scripts.join(", ")).into());
     }
-    run(Command::new(env!("CARGO")).args(["build", "--bin", "fhirpool"]).current_dir(root))?;
+    run(Command::new(cargo_program()).args(["build", "--bin", "fhirpool"]).current_dir(root))?;
     let cache = folder()?.join("clients");
     for language in [Language::JavaScript, Language::Python, Language::Java] {
         if chosen.iter().any(|client| client.language == language) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Failure;
-use crate::cache::run;
+use crate::cache::{cargo_program, run};
 
 /// A test, and how its long form is asked for.
 struct Campaign {
@@ -26,7 +26,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         [flag] if flag == "--record" => true,
         _ => return Err("usage: cargo xtask soak [--record]".into()),
     };
-    run(Command::new(env!("CARGO")).args(["build", "--bin", "fhirpool"]).current_dir(root))?;
+    run(Command::new(cargo_program()).args(["build", "--bin", "fhirpool"]).current_dir(root))?;
     let mut document = String::from("# Long campaigns\n\nWhat `cargo xtask soak --record` printed");
     document.push_str(&format!(
         " on {} at commit {}.\n",
@@ -55,7 +55,7 @@ fn settings(campaign: &Campaign) -> String {
 
 /// Runs one and gives the lines in which it says what it did.
 fn run_campaign(root: &Path, campaign: &Campaign) -> Result<String, Failure> {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new(cargo_program());
     command.args(["test", "--package", campaign.package, campaign.test, "--", "--nocapture"]).current_dir(root);
     let output = command.envs(campaign.environment.iter().copied()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

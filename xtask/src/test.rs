@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::cache::{cargo_tool, folder, npm_tool, run};
+use crate::cache::{cargo_program, cargo_tool, folder, npm_tool, run};
 use crate::{Failure, definitions, tidy};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -34,7 +34,7 @@ fn lint(root: &Path) -> Result<(), Failure> {
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
-    run(Command::new(env!("CARGO")).args(arguments).current_dir(root))
+    run(Command::new(cargo_program()).args(arguments).current_dir(root))
 }
 
 /// Runs the Postman collection against a server of its own.

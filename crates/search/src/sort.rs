@@ -57,13 +57,16 @@ impl Position {
     /// The order of results under this sort.
     pub fn compare(&self, other: &Self, sort: &[SortBy]) -> Ordering {
         for (index, by) in sort.iter().enumerate() {
-            let key = |position: &Self| position.keys.get(index).cloned().flatten();
-            let order = compare_keys(key(self).as_deref(), key(other).as_deref(), by.descending);
+            let order = compare_keys(self.key(index), other.key(index), by.descending);
             if order.is_ne() {
                 return order;
             }
         }
         self.resource_type.cmp(&other.resource_type).then_with(|| self.id.cmp(&other.id))
+    }
+
+    fn key(&self, index: usize) -> Option<&[u8]> {
+        self.keys.get(index)?.as_deref()
     }
 }
 

@@ -154,8 +154,7 @@ impl Repair<'_> {
         let fed = self.fed.remove(slot.as_bytes()).unwrap_or_default();
         let newest = self.old.get(Space::Resources, slot.as_bytes()).ok().flatten();
         let newest_version = newest.as_ref().and_then(|record| Head::of(record).ok()).map(|head| head.version.0);
-        let superseded =
-            readable_versions(self.old, &slot).filter_map(|(key, _)| parse_version(&key).map(|(_, version)| version.0));
+        let superseded = readable_versions(self.old, &slot).filter_map(|(key, _)| parse_version(&key).map(|(_, version)| version.0));
         let highest = superseded.chain(newest_version).chain(fed.keys().copied()).max().unwrap_or(0);
 
         let mut last_updated = Timestamp(-1);

@@ -40,7 +40,7 @@ impl<'q> FirstPlaces<'q> {
         }
         let keys = keys.iter().map(|key| key.map(<[u8]>::to_vec)).collect();
         self.places.push(Position { keys, resource_type, id: id.to_ordered() });
-        if self.places.len() >= 2 * self.length.max(16) {
+        if self.places.len() >= 4 * self.length.max(16) {
             self.cut();
         }
     }
