@@ -81,6 +81,8 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     queue: Receiver<Job>,
     state: State,
+    /// No commit gets a sequence that an earlier one had, though that one failed: what is kept by sequences stays right.
+    sequence_min: u64,
     /// A job that did not fit into the last group.
     waiting: Option<Job>,
 }
@@ -107,8 +109,8 @@ impl Committer {
         shared: Arc<Shared>,
         queue: Receiver<Job>,
     ) -> std::result::Result<Self, DatabaseError> {
-        let open = Open::new(path, &settings, &shared)?;
-        Ok(Self { path: path.to_owned(), settings, shared, queue, state: State::Open(Box::new(open)), waiting: None })
+        let open = Open::new(path, &settings, &shared, 0)?;
+        Ok(Self { path: path.to_owned(), settings, shared, queue, state: State::Open(Box::new(open)), sequence_min: 0, waiting: None })
     }
 
     /// Starts the thread. It ends when the queue's other end is gone.
@@ -159,6 +161,7 @@ impl Committer {
         tracing::error!(reason, "a write failed: no more are taken until a probe write succeeds");
         let closed = State::Closed { reason: reason.clone() };
         if let State::Open(open) = std::mem::replace(&mut self.state, closed) {
+            self.sequence_min = open.clock.sequence;
             self.state = State::Failed { database: open.database, reason };
         }
     }
@@ -226,7 +229,7 @@ impl Committer {
         }
         // Closes the old one first.
         self.state = State::Closed { reason: reason.to_owned() };
-        match Open::new(&self.path, &self.settings, &self.shared) {
+        match Open::new(&self.path, &self.settings, &self.shared, self.sequence_min) {
             Ok(open) => {
                 tracing::info!("the database is open again");
                 self.state = State::Open(Box::new(open));
@@ -241,11 +244,12 @@ impl Committer {
 }
 
 impl Open {
-    fn new(path: &Path, settings: &Settings, shared: &Shared) -> std::result::Result<Self, DatabaseError> {
+    fn new(path: &Path, settings: &Settings, shared: &Shared, sequence_min: u64) -> std::result::Result<Self, DatabaseError> {
         let database = Database::open(path, settings)?;
         check_format(&database)?;
         let snapshot = database.snapshot();
-        let clock = Clock::read(&snapshot)?;
+        let mut clock = Clock::read(&snapshot)?;
+        clock.sequence = clock.sequence.max(sequence_min);
         for (tenant, number) in read_tenants(&snapshot)?.all() {
             shared.tenants.insert(tenant, number);
         }
@@ -288,8 +292,9 @@ impl Open {
             0 => Ok(()),
             _ => write(&self.database, shared, group),
         };
-        if written.is_ok() && clock != self.clock {
-            self.clock = clock;
+        let has_changes = clock != self.clock;
+        self.clock = clock;
+        if written.is_ok() && has_changes {
             self.publish(shared);
         }
         for (reply, outcome, _permits) in answers {

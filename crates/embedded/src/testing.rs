@@ -10,8 +10,11 @@ use fhirpool_authz::{Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp, VersionId};
-use fhirpool_search::{Extractors, IndexEntry, ValueTest};
-use fhirpool_storage::{Change, ChangeContent, Commit, CommitOutcome, Content, Method, Precondition, ResourceStore, Result, StoredVersion};
+use fhirpool_search::{Clause, Extractors, IndexEntry, TypeSearch, ValueTest};
+use fhirpool_storage::{
+    Change, ChangeContent, Commit, CommitOutcome, Content, Method, Precondition, ResourceStore, Result, SearchIndex, SearchPage,
+    SearchRequest, StoredVersion, TotalMode,
+};
 
 use crate::maintenance::Extraction;
 use crate::{EmbeddedStore, LocalKeyRing, OpenError, Ports, Settings};
@@ -60,9 +63,25 @@ impl TestStore {
         committed(self.commit(tenant, vec![delete(key)]).await.unwrap())
     }
 
+    pub(crate) async fn patients(&self, tenant: &str, filter: Vec<Clause>, limit: usize) -> SearchPage {
+        let part = TypeSearch { resource_type: key("Patient", "x").resource_type, filter, sort: Vec::new() };
+        let request = SearchRequest { parts: [part].into(), after: None, limit, total: TotalMode::Accurate, view: None };
+        self.store.search(&reader(tenant), &request).await.unwrap()
+    }
+
+    /// How many Patients of tenant `a` have this text.
+    pub(crate) async fn count_patients(&self, text: &str) -> u64 {
+        self.patients("a", vec![code(text)], 0).await.total.unwrap()
+    }
+
     pub(crate) async fn read(&self, tenant: &str, key: &ResourceKey) -> Option<StoredVersion> {
         self.store.read(&reader(tenant), key).await.unwrap()
     }
+}
+
+/// What holds for a resource that [`put`] made with this text.
+pub(crate) fn code(text: &str) -> Clause {
+    Clause::Matches { parameter: CODE, tests: vec![ValueTest::uri(text)] }
 }
 
 pub(crate) fn tenant(name: &str) -> TenantId {

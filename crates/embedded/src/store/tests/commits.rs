@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fhirpool_fhir::{Timestamp, VersionId};
-use fhirpool_search::{Clause, TypeSearch, ValueTest};
-use fhirpool_storage::{
-    Assumption, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, ResourceStore, SearchIndex, SearchRequest, StorageError,
-    TotalMode,
-};
+use fhirpool_search::{Clause, TypeSearch};
+use fhirpool_storage::{Assumption, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, ResourceStore, StorageError};
 
-use crate::testing::{TestStore, committed, delete, key, on, open, put, reader, tenant, text, uuid, writer};
+use crate::testing::{TestStore, code, committed, delete, key, on, open, put, reader, tenant, text, uuid, writer};
 use crate::{OpenError, Settings};
 
 #[tokio::test]
@@ -260,21 +257,11 @@ async fn too_many_waiting_commits_are_refused() {
     assert_eq!(test.commit("a", vec![put(&key("Patient", "x"), "x")]).await, Err(StorageError::Overloaded));
 }
 
-fn code(text: &str) -> Clause {
-    Clause::Matches { parameter: crate::testing::CODE, tests: vec![ValueTest::uri(text)] }
-}
-
-async fn request(test: &TestStore, tenant: &str, filter: Vec<Clause>, limit: usize) -> fhirpool_storage::SearchPage {
-    let part = TypeSearch { resource_type: key("Patient", "x").resource_type, filter, sort: Vec::new() };
-    let request = SearchRequest { parts: [part].into(), after: None, limit, total: TotalMode::Accurate, view: None };
-    test.store.search(&reader(tenant), &request).await.unwrap()
-}
-
 async fn search(test: &TestStore, tenant: &str, filter: Vec<Clause>) -> Vec<String> {
-    let page = request(test, tenant, filter, 100).await;
+    let page = test.patients(tenant, filter, 100).await;
     page.hits.iter().map(|hit| hit.key.id.as_str().to_owned()).collect()
 }
 
 async fn total(test: &TestStore, tenant: &str, filter: Vec<Clause>) -> Option<u64> {
-    request(test, tenant, filter, 0).await.total
+    test.patients(tenant, filter, 0).await.total
 }

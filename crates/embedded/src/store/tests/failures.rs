@@ -1,5 +1,6 @@
 //! Writes that fail.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fhirpool_fhir::VersionId;
@@ -66,4 +67,35 @@ async fn views_from_before_a_failure_can_be_used_until_they_are_dropped() {
     assert_eq!(text(read[0].as_ref().unwrap()), "one");
     drop(view);
     assert_eq!(put_until_taken(&test, "two").await, VersionId(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_are_right_after_a_group_of_commits_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = Arc::new(TestStore::open(folder.path()).await);
+    let commit_all = async |text: &'static str| {
+        let commits: Vec<_> = (0..40)
+            .map(|number| {
+                let test = Arc::clone(&test);
+                tokio::spawn(async move { test.commit("a", vec![put(&key("Patient", &uuid(100 + number)), text)]).await })
+            })
+            .collect();
+        let mut taken = 0;
+        for commit in commits {
+            taken += usize::from(commit.await.unwrap().is_ok());
+        }
+        taken
+    };
+    assert_eq!(commit_all("red").await, 40);
+    assert_eq!(test.count_patients("red").await, 40);
+    test.store.faults().set_disk_full(true);
+    assert_eq!(commit_all("blue").await, 0);
+    assert_eq!((test.count_patients("red").await, test.count_patients("blue").await), (40, 0));
+    test.store.faults().set_disk_full(false);
+    put_until_taken(&test, "green").await;
+    for number in 0..10 {
+        test.put("a", &key("Patient", &uuid(100 + number)), "blue").await;
+        assert_eq!((test.count_patients("red").await, test.count_patients("blue").await), (39 - number as u64, number as u64 + 1));
+    }
+    assert!(test.store.verify().await.unwrap().is_sound());
 }
