@@ -76,12 +76,15 @@ impl Server {
             false => Some(tls::acceptor(&config.tls_certificate, &config.tls_key)?),
         };
         make_data_folder(&config.data).map_err(StartError::Data)?;
+        // Making a key takes about as long as making a store: the two are done side by side. A key that another process has
+        // made meanwhile is taken over.
+        let (folder, audience) = (config.data.clone(), config.token_audience.clone());
+        let issuer = tokio::task::spawn_blocking(move || issuer::load_or_create(&folder, &audience));
         let parts = open_parts(&config)?;
         for tenant in config.tenants() {
             parts.store.register_tenant(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
         }
-        // The store is locked by now: no other process makes the key at the same time.
-        let issuer = Arc::new(issuer::load_or_create(&config.data, &config.token_audience)?);
+        let issuer = Arc::new(issuer.await.expect("making a key does not panic, and nobody aborts it")?);
         let listener = TcpListener::bind(config.listen).await.map_err(|cause| StartError::Listen(config.listen, cause))?;
         let address = listener.local_addr().map_err(|cause| StartError::Listen(config.listen, cause))?;
         let control = Control::start(&config.data, Arc::clone(&parts.store)).map_err(StartError::Data)?;

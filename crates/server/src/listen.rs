@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
@@ -125,6 +125,8 @@ impl Connection {
             None => self.serve(stream, peer).await,
             Some(acceptor) => {
                 let stream = tokio::time::timeout(self.client_idle_max, acceptor.accept(stream)).await??;
+                let mut stream = BufReader::new(stream);
+                tokio::time::timeout(self.client_idle_max, stream.fill_buf()).await??;
                 self.serve(stream, peer).await;
             }
         }
