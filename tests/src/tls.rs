@@ -33,7 +33,6 @@ async fn start() -> TlsServer {
         tls_certificate: Some(certificate),
         tls_key: Some(key),
         client_idle_seconds_max: Some(1),
-        request_seconds_max: Some(1),
         ..Given::default()
     };
     let server = TestServer::start_with(&["edge"], given).await;
