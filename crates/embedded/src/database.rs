@@ -3,6 +3,8 @@
 //! Reads go through a [`Snapshot`] only. A batch is written to the journal, synced, put into the memtables and published in
 //! this order, under one lock; a snapshot shows what was published. So nothing that is not on stable storage can be read.
 
+mod torn;
+
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
@@ -92,8 +94,26 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Opens the folder, or makes it.
+    /// Opens the folder, or makes it. A last batch that was torn by a loss of power is dropped.
     pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, fjall::Error> {
+        let error = match Self::try_open(path, settings) {
+            Err(error) if torn::may_be_torn(&error) => error,
+            opened => return opened,
+        };
+        let Some(cut) = torn::Cut::make(path)? else { return Err(error) };
+        match Self::try_open(path, settings) {
+            Ok(database) => {
+                tracing::warn!(%error, "dropped a torn batch at the end of the journal, which was never acknowledged");
+                Ok(database)
+            }
+            Err(_) => {
+                cut.undo()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn try_open(path: &Path, settings: &Settings) -> Result<Self, fjall::Error> {
         let inner = fjall::Database::builder(path)
             .cache_size(settings.cache_bytes)
             .max_journaling_size(settings.journal_bytes.max(64 << 20))
