@@ -29,12 +29,7 @@ async fn start() -> TlsServer {
     let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let given = Given {
-        tls_certificate: Some(certificate),
-        tls_key: Some(key),
-        client_idle_seconds_max: Some(1),
-        ..Given::default()
-    };
+    let given = Given { tls_certificate: Some(certificate), tls_key: Some(key), client_idle_seconds_max: Some(1), ..Given::default() };
     let server = TestServer::start_with(&["edge"], given).await;
     TlsServer { server, certificate: made.cert.der().clone(), _folder: folder }
 }
