@@ -65,7 +65,8 @@ async fn a_page_link_is_worth_nothing_elsewhere() {
     family(&server).await;
     let page = server.search("Patient?_count=1").await.unwrap();
     let next = link(&page, "next").unwrap().strip_prefix(&format!("{BASE}/")).unwrap().to_owned();
-    let token = next.split_once('=').unwrap().1;
+    let (_, token) = next.split_once("_page=").unwrap();
+    let token = token.split('&').next().unwrap();
     let refused = async |address: String| {
         assert_eq!(server.search(&address).await.unwrap_err().kind, ErrorKind::BadRequest, "{address}");
     };
