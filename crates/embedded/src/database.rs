@@ -77,7 +77,9 @@ impl Space {
             _ => FilterPolicy::all(FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0))),
         };
         KeyspaceCreateOptions::default()
-            .max_memtable_size(self.memtable_bytes(settings))
+            // Only `wait_for_room` seals memtables. `fjall` itself would ask its threads to with every write to a full one; while
+            // they merge tables, that fills their queue, and a thread that then seals one waits for room in the queue for ever.
+            .max_memtable_size(u64::MAX)
             .data_block_size_policy(BlockSizePolicy::all(block_bytes))
             .data_block_restart_interval_policy(RestartIntervalPolicy::all(restart_interval))
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
@@ -143,15 +145,14 @@ impl Database {
         Batch { inner, spaces: self.spaces.clone() }
     }
 
-    /// Waits while the tables cannot keep up with the writes. `fjall` waits too, but for ever where its threads ended on an
-    /// error; here that is an error. A memtable that its threads, busy otherwise, let grow is sealed here, so that memory
-    /// stays bounded.
+    /// Seals memtables that are full, and waits while the tables cannot keep up with the writes. `fjall` waits too, but for ever
+    /// where its threads ended on an error; here that is an error. Every writer calls this ahead of each batch.
     pub(crate) fn wait_for_room(&self) -> Result<(), fjall::Error> {
         const SEALED_MAX: usize = 3;
         const UNMERGED_MAX: usize = 24;
         let is_behind = |space: &Keyspace| space.sealed_memtable_count() >= SEALED_MAX || space.l0_table_count() >= UNMERGED_MAX;
         for (space, bytes) in self.spaces.iter().zip(self.memtable_bytes) {
-            if space.tree.active_memtable().size() > 2 * bytes {
+            if space.tree.active_memtable().size() > bytes {
                 // Fails where the database is poisoned.
                 self.inner.persist(PersistMode::Buffer)?;
                 space.rotate_memtable()?;
