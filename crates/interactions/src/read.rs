@@ -2,7 +2,7 @@
 
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{ResourceKey, Timestamp};
-use fhirpool_storage::{Content, StoredVersion};
+use fhirpool_storage::{Content, StoredVersion, View};
 
 use crate::access::check_read;
 use crate::conditions::is_not_modified;
@@ -28,6 +28,13 @@ impl Interactions {
         check_read(access, request.key.resource_type)?;
         let found = self.store.read(access, &request.key).await?;
         self.answer_read(found, request)
+    }
+
+    /// As [`Interactions::read`], in a certain view.
+    pub(crate) async fn read_in(&self, access: &ReadAccess, view: &View, request: ReadRequest<'_>) -> Result<ReadOutcome> {
+        check_read(access, request.key.resource_type)?;
+        let found = self.store.read_many(access, view, std::slice::from_ref(&request.key)).await?;
+        self.answer_read(found.into_iter().next().flatten(), request)
     }
 
     /// What a read answers of the version found.

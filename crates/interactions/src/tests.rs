@@ -7,6 +7,7 @@ mod conditional;
 mod crud;
 mod data;
 mod searches;
+mod troubled;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

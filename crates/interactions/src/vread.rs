@@ -2,6 +2,7 @@
 
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{ResourceKey, Timestamp, VersionId};
+use fhirpool_storage::View;
 
 use crate::access::check_read;
 use crate::{Interactions, ReadOutcome, ReadRequest, Result};
@@ -30,6 +31,19 @@ impl Interactions {
         let found = match VersionId::parse(version) {
             Some(version) => self.store.read_version(access, &key, version).await?,
             None => None,
+        };
+        self.answer_read(found, ReadRequest { key, query, if_none_match, if_modified_since })
+    }
+
+    /// As [`Interactions::vread`], of what a view holds: a version that was committed later is not there.
+    pub(crate) async fn vread_in(&self, access: &ReadAccess, view: &View, request: VersionReadRequest<'_>) -> Result<ReadOutcome> {
+        let VersionReadRequest { key, version, query, if_none_match, if_modified_since } = request;
+        check_read(access, key.resource_type)?;
+        let newest = self.store.read_many(access, view, std::slice::from_ref(&key)).await?.into_iter().next().flatten();
+        let found = match (VersionId::parse(version), newest) {
+            (Some(version), Some(newest)) if version == newest.version => Some(newest),
+            (Some(version), Some(newest)) if version < newest.version => self.store.read_version(access, &key, version).await?,
+            _ => None,
         };
         self.answer_read(found, ReadRequest { key, query, if_none_match, if_modified_since })
     }

@@ -1,9 +1,11 @@
-//! Batch: every entry for itself (R4 http.html#brules).
+//! Batch: every entry for itself (R4 http.html#brules). Those that look do so behind the writes, all in one picture: no half of
+//! another client's transaction is seen.
 
 use std::sync::Arc;
 
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::json::Document;
+use fhirpool_storage::View;
 use tokio::task::JoinSet;
 
 use super::BundleContext;
@@ -35,14 +37,19 @@ impl Interactions {
         let mut responses: Vec<Option<EntryResponse>> = vec![None; entries.len()];
         let batch = Arc::new(Batch { interactions: self.clone(), access: access.clone(), context, document, entries });
         for phase in [Phase::Delete, Phase::Create, Phase::Update, Phase::Look] {
-            let mut waiting = batch.of_phase(phase).into_iter();
+            let entries = batch.of_phase(phase);
+            let view = match phase {
+                Phase::Look if !entries.is_empty() => Some(self.store.view(access.as_read()).await.map_err(InteractionError::from)),
+                _ => None,
+            };
+            let mut waiting = entries.into_iter();
             let mut running = JoinSet::new();
             loop {
                 while running.len() < self.limits.batch_concurrency.max(1)
                     && let Some(index) = waiting.next()
                 {
-                    let batch = batch.clone();
-                    running.spawn(async move { (index, batch.answer(index).await) });
+                    let (batch, view) = (batch.clone(), view.clone());
+                    running.spawn(async move { (index, batch.answer(index, view).await) });
                 }
                 match running.join_next().await {
                     None => break,
@@ -70,9 +77,9 @@ impl Batch {
         entries.filter(|(_, entry)| entry.as_ref().is_ok_and(|entry| entry.action.phase() == phase)).map(|(index, _)| index).collect()
     }
 
-    async fn answer(&self, index: usize) -> EntryResponse {
+    async fn answer(&self, index: usize, view: Option<Result<View>>) -> EntryResponse {
         let answer = match &self.entries[index] {
-            Ok(entry) => self.run(entry).await,
+            Ok(entry) => self.run(entry, view).await,
             Err(error) => Err(error.clone()),
         };
         answer.unwrap_or_else(|error| {
@@ -83,7 +90,7 @@ impl Batch {
         })
     }
 
-    async fn run(&self, entry: &Entry) -> Result<EntryResponse> {
+    async fn run(&self, entry: &Entry, view: Option<Result<View>>) -> Result<EntryResponse> {
         let (this, access) = (&self.interactions, &self.access);
         let (base, returning) = (self.context.base.as_str(), self.context.returning);
         let body = || entry.resource.clone().map(|range| self.document.source().as_bytes()[range].to_vec()).unwrap_or_default();
@@ -114,7 +121,10 @@ impl Batch {
                 let request = DeleteRequest { base, resource_type: *resource_type, target: target.borrowed(), if_match };
                 this.delete(access, request).await?
             }
-            Action::Look { .. } => return this.look(access.as_read(), &self.context, entry, None).await,
+            Action::Look { .. } => {
+                let view = view.unwrap_or_else(|| Err(failed()))?;
+                return this.look(access.as_read(), &self.context, entry, &view).await;
+            }
         };
         Ok(EntryResponse::of_write(base, outcome, returning))
     }

@@ -23,15 +23,8 @@ impl Interactions {
         self.prepare_search(access, request).map(Some)
     }
 
-    /// Answers an entry that looks; in a certain view where one is given. History has no views: it tells what was committed
-    /// when it is asked.
-    pub(super) async fn look(
-        &self,
-        access: &ReadAccess,
-        context: &BundleContext,
-        entry: &Entry,
-        view: Option<&View>,
-    ) -> Result<EntryResponse> {
+    /// Answers an entry that looks, in a certain view. History has no views: it tells what was committed when it is asked.
+    pub(super) async fn look(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry, view: &View) -> Result<EntryResponse> {
         let base = context.base.as_str();
         let Action::Look { address, head } = &entry.action else {
             return Err(crate::InteractionError::of(crate::ErrorKind::Internal, "the entry is no read"));
@@ -40,19 +33,11 @@ impl Interactions {
         match address {
             Address::Read { key, query } => {
                 let request = ReadRequest { key: key.clone(), query, if_none_match, if_modified_since };
-                let outcome = match view {
-                    None => self.read(access, request).await?,
-                    Some(view) => {
-                        crate::access::check_read(access, key.resource_type)?;
-                        let found = self.store.read_many(access, view, std::slice::from_ref(key)).await?;
-                        self.answer_read(found.into_iter().next().flatten(), request)?
-                    }
-                };
-                Ok(EntryResponse::of_read(base, outcome, *head))
+                Ok(EntryResponse::of_read(base, self.read_in(access, view, request).await?, *head))
             }
             Address::VersionRead { key, version, query } => {
                 let request = VersionReadRequest { key: key.clone(), version, query, if_none_match, if_modified_since };
-                Ok(EntryResponse::of_read(base, self.vread(access, request).await?, *head))
+                Ok(EntryResponse::of_read(base, self.vread_in(access, view, request).await?, *head))
             }
             Address::History { scope, query } => {
                 let request = HistoryInteraction { base, scope: scope.clone(), query, handling: context.handling };
@@ -62,7 +47,7 @@ impl Interactions {
                 let Some(search) = self.prepare_entry_search(access, context, entry)? else {
                     return Err(crate::InteractionError::of(crate::ErrorKind::Internal, "the entry is no search"));
                 };
-                let found = self.run_search(access, base, &search, view.cloned()).await?;
+                let found = self.run_search(access, base, &search, Some(view.clone())).await?;
                 Ok(EntryResponse::of_resource(found.json, *head))
             }
             Address::Capabilities => Ok(EntryResponse::of_resource(self.capabilities(base).to_string(), *head)),

@@ -120,7 +120,10 @@ impl Interactions {
         for (index, resolution) in resolved.resolutions.iter().enumerate() {
             let outcome = match resolution {
                 Resolution::Look => {
-                    let answer = self.look(access.as_read(), context, &transaction.entries[index], view.as_ref()).await;
+                    let answer = match &view {
+                        Some(view) => self.look(access.as_read(), context, &transaction.entries[index], view).await,
+                        None => Err(InteractionError::of(ErrorKind::Internal, "the entry could not be worked on")),
+                    };
                     responses
                         .push(answer.unwrap_or_else(|error| EntryResponse::of_error(&error.within(&format!("Bundle.entry[{index}]")))));
                     continue;

@@ -1,0 +1,103 @@
+//! Bundles over a store that has trouble, or other clients, at the worst moment.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use async_trait::async_trait;
+use fhirpool_authz::ReadAccess;
+use fhirpool_fhir::VersionId;
+use fhirpool_storage::{
+    Change, ChangeContent, Commit, CommitOutcome, Content, HistoryPage, HistoryRequest, Method, Precondition, ResourceStore,
+    Result as StorageResult, StoredVersion, View,
+};
+
+use super::*;
+use crate::{ErrorKind, VersionReadRequest};
+
+/// A store in which another client writes two patients together after every read.
+struct Troubled {
+    store: Arc<dyn ResourceStore>,
+    access: WriteAccess,
+}
+
+impl Troubled {
+    async fn write_both(&self) -> StorageResult<()> {
+        let mut changes = Vec::new();
+        for key in [key("Patient/a"), key("Patient/b")] {
+            let current = self.store.read(self.access.as_read(), &key).await?.unwrap();
+            let Content::Resource(body) = current.content else { panic!("no one deletes") };
+            let content = ChangeContent::Put { body, entries: Vec::new() };
+            changes.push(Change { key, method: Method::Put, precondition: Precondition::None, content });
+        }
+        let outcome = self.store.commit(&self.access, Commit { changes, assumptions: Vec::new() }).await?;
+        assert!(matches!(outcome, CommitOutcome::Committed { .. }));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ResourceStore for Troubled {
+    async fn read(&self, access: &ReadAccess, key: &ResourceKey) -> StorageResult<Option<StoredVersion>> {
+        let found = self.store.read(access, key).await;
+        self.write_both().await?;
+        found
+    }
+
+    async fn view(&self, access: &ReadAccess) -> StorageResult<View> {
+        self.store.view(access).await
+    }
+
+    async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> StorageResult<Vec<Option<StoredVersion>>> {
+        let found = self.store.read_many(access, view, keys).await;
+        self.write_both().await?;
+        found
+    }
+
+    async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> StorageResult<Option<StoredVersion>> {
+        self.store.read_version(access, key, version).await
+    }
+
+    async fn history(&self, access: &ReadAccess, request: &HistoryRequest) -> StorageResult<HistoryPage> {
+        self.store.history(access, request).await
+    }
+
+    async fn commit(&self, access: &WriteAccess, commit: Commit) -> StorageResult<CommitOutcome> {
+        self.store.commit(access, commit).await
+    }
+}
+
+#[tokio::test]
+async fn the_reads_of_a_batch_see_one_picture_behind_its_writes() {
+    let mut server = Server::start().await;
+    server.put(json!({ "resourceType": "Patient", "id": "a" })).await.unwrap();
+    server.interactions.store = Arc::new(Troubled { store: server.interactions.store.clone(), access: server.access.clone() });
+    let entries = [
+        ("GET", "Patient/a", Value::Null),
+        ("GET", "Patient/b", Value::Null),
+        ("GET", "Patient?_id=a,b", Value::Null),
+        ("GET", "Patient/a/_history/1", Value::Null),
+        ("GET", "Patient/a/_history/2", Value::Null),
+        ("PUT", "Patient/b", json!({ "resourceType": "Patient", "id": "b" })),
+    ];
+    let response = server.bundle(bundle("batch", &entries)).await.unwrap();
+    let statuses: Vec<&str> = (0..6).map(|entry| response["entry"][entry]["response"]["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["200", "200", "200", "200", "404", "201"]);
+    let found = &response["entry"][2]["resource"]["entry"];
+    let resources = [&response["entry"][0]["resource"], &response["entry"][1]["resource"], &found[0]["resource"], &found[1]["resource"]];
+    assert_eq!(resources.map(|resource| resource["meta"]["versionId"].as_str()), [Some("1"); 4]);
+}
+
+#[tokio::test]
+async fn a_view_has_no_version_that_came_later() {
+    let server = Server::start().await;
+    let patient = json!({ "resourceType": "Patient", "id": "p" });
+    server.put(patient.clone()).await.unwrap();
+    server.put(patient.clone()).await.unwrap();
+    let view = server.interactions.store.view(server.access.as_read()).await.unwrap();
+    server.put(patient).await.unwrap();
+    let read = async |version: &'static str| {
+        let request = VersionReadRequest { key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
+        server.interactions.vread_in(server.access.as_read(), &view, request).await.map_err(|error| error.kind)
+    };
+    assert!(read("1").await.is_ok() && read("2").await.is_ok());
+    assert_eq!(read("3").await.unwrap_err(), ErrorKind::NotFound);
+}
