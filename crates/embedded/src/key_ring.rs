@@ -19,6 +19,8 @@ use fhirpool_storage::{KeyEpoch, KeyRing, Result, StorageError, TenantKey};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::store::DATABASE_FOLDER;
+
 const MASTER_FILE: &str = "master";
 const EXPORT_MAGIC: &str = "fhirpool keys 1";
 
@@ -30,6 +32,8 @@ pub struct LocalKeyRing {
     newest: RwLock<HashMap<TenantId, Arc<TenantKey>>>,
     /// Held while a key is made.
     making: Mutex<()>,
+    /// Whether a tenant without keys gets one.
+    makes_keys: bool,
 }
 
 /// Why a key ring does not open.
@@ -44,6 +48,15 @@ pub enum KeyRingError {
     /// There are keys already.
     #[error("the folder has keys already")]
     Occupied,
+    /// What is stored was sealed with keys that are not there; new ones would not open it.
+    #[error(
+        "the data folder {0} has no master key (keys/master): put the exported keys back by `fhirpool keys import`, \
+         into a keys folder that is empty"
+    )]
+    NoMaster(String),
+    /// A tenant has no key, and none is made for it.
+    #[error("tenant {0} has no key in the data folder: put the exported keys back by `fhirpool keys import`")]
+    NoKey(TenantId),
 }
 
 impl std::fmt::Debug for LocalKeyRing {
@@ -56,22 +69,40 @@ impl LocalKeyRing {
     /// The folder of the keys in a data folder.
     pub const FOLDER: &str = "keys";
 
-    /// Opens the key ring of a data folder, or makes it.
+    /// Opens the key ring of a data folder, or makes it in one that holds neither a store nor keys.
+    ///
+    /// # Errors
+    /// [`KeyRingError::NoMaster`] where there is no master key but something that was sealed under one.
     pub fn open(data_folder: &Path) -> std::result::Result<Self, KeyRingError> {
         let folder = data_folder.join(Self::FOLDER);
         make_folder(&folder)?;
-        let path = folder.join(MASTER_FILE);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let bytes = random_key()?.to_vec();
-                write_file(&folder, MASTER_FILE, &bytes)?;
-                bytes
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let is_new = !data_folder.join(DATABASE_FOLDER).exists() && file_names(&folder)?.is_empty();
+        if is_new {
+            write_file(&folder, MASTER_FILE, &random_key()?)?;
+        }
+        Ok(Self { makes_keys: true, ..Self::open_existing(data_folder)? })
+    }
+
+    /// Opens the key ring of a data folder and makes nothing, neither now nor later: for maintenance, which has no use for new
+    /// keys.
+    ///
+    /// # Errors
+    /// [`KeyRingError::NoMaster`] where there is no master key.
+    pub fn open_existing(data_folder: &Path) -> std::result::Result<Self, KeyRingError> {
+        let folder = data_folder.join(Self::FOLDER);
+        let bytes = std::fs::read(folder.join(MASTER_FILE)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => KeyRingError::NoMaster(data_folder.display().to_string()),
+            _ => error.into(),
+        })?;
         let master = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyRingError::Damaged(MASTER_FILE.into()))?;
-        Ok(Self { folder, master: LessSafeKey::new(master), keys: RwLock::default(), newest: RwLock::default(), making: Mutex::default() })
+        Ok(Self {
+            folder,
+            master: LessSafeKey::new(master),
+            keys: RwLock::default(),
+            newest: RwLock::default(),
+            making: Mutex::default(),
+            makes_keys: false,
+        })
     }
 
     /// All keys, the master key among them, as text. Who has it and a backup has everything.
@@ -99,13 +130,17 @@ impl LocalKeyRing {
         if lines.next() != Some(EXPORT_MAGIC) {
             return Err(damaged());
         }
+        let mut files = Vec::new();
         for line in lines {
             let (name, digits) = line.split_once(' ').ok_or_else(damaged)?;
             let is_name = name == MASTER_FILE || parse_name(name).is_some();
-            let bytes = read_hex(digits).filter(|_| is_name).ok_or_else(damaged)?;
-            write_file(&folder, name, &bytes)?;
+            files.push((name, read_hex(digits).filter(|_| is_name).ok_or_else(damaged)?));
         }
-        Ok(())
+        if !files.iter().any(|(name, _)| *name == MASTER_FILE) {
+            return Err(damaged());
+        }
+        // All of it can be read: now it is put there.
+        Ok(files.iter().try_for_each(|(name, bytes)| write_file(&folder, name, bytes))?)
     }
 
     /// Destroys all keys of a tenant: what was sealed with them can never be read again.
@@ -133,7 +168,8 @@ impl LocalKeyRing {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let key = match self.epochs(tenant)?.last() {
             Some(epoch) => self.load(tenant, *epoch)?,
-            None => self.make(tenant, KeyEpoch(1))?,
+            None if self.makes_keys => self.make(tenant, KeyEpoch(1))?,
+            None => return Err(KeyRingError::NoKey(tenant.clone())),
         };
         self.newest.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), Arc::clone(&key));
         Ok(key)

@@ -1,8 +1,9 @@
 //! The store: what is behind the ports of resources and of search.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -53,6 +54,8 @@ pub struct Ports {
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     keys: Arc<dyn KeyRing>,
+    /// Tenants whose keys open what is stored of them.
+    keyed: RwLock<HashSet<TenantId>>,
     codec: Codec,
     /// The parameter of `_lastUpdated`.
     time: ParameterNumber,
@@ -87,6 +90,7 @@ impl EmbeddedStore {
         Ok(Self {
             shared,
             keys,
+            keyed: RwLock::default(),
             codec: Codec::default(),
             time,
             places,
@@ -148,6 +152,27 @@ impl EmbeddedStore {
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.try_send(job).map_err(|_| StorageError::Overloaded)?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// The key to seal a tenant's values with. The ring makes none for a tenant whose resources were sealed with one that is
+    /// gone: they would seem to be there, and could not be read.
+    async fn sealing_key(&self, access: &WriteAccess) -> Result<Arc<TenantKey>> {
+        let tenant = access.tenant();
+        if !self.keyed.read().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
+            let picture = self.shared.picture()?;
+            let number = Scope::of(access.as_read(), &picture.tenants)?.tenant().0;
+            let stored = picture.snapshot.prefix(Space::Resources, &number.to_be_bytes()).next().transpose()?;
+            if let Some(epoch) = stored.map(|(_, record)| record::epoch(&record)).transpose()?.flatten() {
+                self.keys.unwrap(tenant, epoch).await.map_err(|error| match error {
+                    StorageError::UnknownTenant => StorageError::Damaged(format!(
+                        "the store holds resources of tenant {tenant}, but their key is gone: put the exported keys back by `fhirpool keys import`"
+                    )),
+                    error => error,
+                })?;
+            }
+            self.keyed.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        }
+        self.keys.data_key(tenant).await
     }
 
     async fn open_record(&self, tenant: &TenantId, key: &ResourceKey, bytes: &[u8]) -> Result<StoredVersion> {
@@ -271,7 +296,7 @@ impl ResourceStore for EmbeddedStore {
         let _place = self.places.try_acquire().map_err(|_| StorageError::Overloaded)?;
         let kibibytes = u32::try_from(prepared_bytes(&commit.changes) / 1024).unwrap_or(u32::MAX).clamp(1, self.memory_max);
         let permits = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
-        let key = self.keys.data_key(access.tenant()).await?;
+        let key = self.sealing_key(access).await?;
         let Some(commit) = self.prepare(access, commit, key).await? else { return Ok(CommitOutcome::Stale) };
         let (reply, answer) = oneshot::channel();
         self.ask(Job::Commit(Box::new(Waiting { commit, reply, permits })), answer).await

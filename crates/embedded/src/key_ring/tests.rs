@@ -61,3 +61,44 @@ async fn destroyed_keys_are_gone() {
     ring.destroy(&tenant("a")).unwrap();
     assert!(matches!(ring.unwrap(&tenant("a"), KeyEpoch(1)).await, Err(StorageError::UnknownTenant)));
 }
+
+#[tokio::test]
+async fn a_folder_whose_master_key_is_gone_gets_no_new_one() {
+    let lost = |folder: &Path| {
+        assert!(matches!(LocalKeyRing::open(folder), Err(KeyRingError::NoMaster(_))));
+        assert!(!folder.join("keys/master").exists());
+    };
+    let with_keys = tempfile::tempdir().unwrap();
+    LocalKeyRing::open(with_keys.path()).unwrap().data_key(&tenant("a")).await.unwrap();
+    std::fs::remove_file(with_keys.path().join("keys/master")).unwrap();
+    lost(with_keys.path());
+
+    let with_a_store = tempfile::tempdir().unwrap();
+    std::fs::create_dir(with_a_store.path().join(DATABASE_FOLDER)).unwrap();
+    lost(with_a_store.path());
+    let refusal = LocalKeyRing::open(with_a_store.path()).err().unwrap().to_string();
+    assert!(refusal.contains("has no master key (keys/master): put the exported keys back"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_ring_that_was_only_to_be_there_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(LocalKeyRing::open_existing(folder.path()), Err(KeyRingError::NoMaster(_))));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    LocalKeyRing::open(folder.path()).unwrap().data_key(&tenant("a")).await.unwrap();
+    let ring = LocalKeyRing::open_existing(folder.path()).unwrap();
+    ring.data_key(&tenant("a")).await.unwrap();
+    assert!(matches!(ring.data_key(&tenant("b")).await, Err(StorageError::Damaged(_))));
+    assert_eq!(file_names(&ring.folder).unwrap(), ["master", "a.1"]);
+}
+
+#[test]
+fn an_export_that_was_cut_leaves_nothing() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = LocalKeyRing::open(from.path()).unwrap().export().unwrap();
+    let (head, _) = text.split_once('\n').unwrap();
+    for cut in [head, &text[..text.len() - 2]] {
+        assert!(matches!(LocalKeyRing::import(to.path(), cut), Err(KeyRingError::Damaged(_))));
+    }
+    LocalKeyRing::import(to.path(), &text).unwrap();
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fhirpool_embedded::LocalKeyRing;
+use fhirpool_embedded::{KeyRingError, LocalKeyRing};
 use fhirpool_embedded::maintenance::{self, Extraction};
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Definitions, ResourceBody};
@@ -89,10 +89,7 @@ pub(super) enum KeysCommand {
 pub(super) fn keys(command: &KeysCommand) -> Result<ExitCode, Failure> {
     match command {
         KeysCommand::Export { data, to } => {
-            if !data.join(LocalKeyRing::FOLDER).is_dir() {
-                return Err(format!("data: found no keys in {}; allowed: a folder that fhirpool has served", data.display()).into());
-            }
-            let text = LocalKeyRing::open(data)?.export()?;
+            let text = existing_keys(data)?.export()?;
             let mut file = std::fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
@@ -170,15 +167,16 @@ pub(super) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The keys that are there. None are made: they would open nothing.
 fn existing_keys(data: &Path) -> Result<Arc<LocalKeyRing>, Failure> {
-    if !data.join(LocalKeyRing::FOLDER).is_dir() {
-        return Err(format!(
-            "data: found no keys in {}; allowed: a folder that fhirpool has served, or one that keys were put into",
+    LocalKeyRing::open_existing(data).map(Arc::new).map_err(|error| match error {
+        KeyRingError::NoMaster(_) => format!(
+            "data: found no master key in {}; allowed: a folder that fhirpool has served, or one that keys were put into by `fhirpool keys import`",
             data.display()
         )
-        .into());
-    }
-    Ok(Arc::new(LocalKeyRing::open(data)?))
+        .into(),
+        error => error.into(),
+    })
 }
 
 /// Makes index entries as a server with this base URL does.

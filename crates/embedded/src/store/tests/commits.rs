@@ -250,6 +250,27 @@ async fn a_second_opener_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_tenant_whose_key_is_gone_gets_no_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (key("Patient", &uuid(1)), key("Patient", &uuid(2)));
+    TestStore::open(folder.path()).await.put("a", &one, "one").await;
+    let (file, aside) = (folder.path().join("keys/a.1"), folder.path().join("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    {
+        let test = TestStore::open(folder.path()).await;
+        let Err(StorageError::Damaged(reason)) = test.commit("a", vec![put(&two, "two")]).await else { panic!("it was taken") };
+        assert!(reason.contains("tenant a") && reason.contains("key is gone"), "{reason}");
+        assert!(!file.exists());
+        // A tenant that holds nothing gets its first key.
+        test.put("b", &one, "of b").await;
+    }
+    std::fs::rename(&aside, &file).unwrap();
+    let test = TestStore::open(folder.path()).await;
+    test.put("a", &two, "two").await;
+    assert_eq!(text(&test.read("a", &one).await.unwrap()), "one");
+}
+
+#[tokio::test]
 async fn too_many_waiting_commits_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let test = open(folder.path(), Settings { queue_length: 0, ..Settings::default() }).unwrap();
