@@ -9,6 +9,7 @@ use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, 
 
 mod address;
 mod batch;
+mod deadline;
 mod entry;
 mod links;
 mod look;

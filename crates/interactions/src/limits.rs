@@ -11,6 +11,9 @@ pub struct Limits {
     pub batch_concurrency: usize,
     /// Distinct criteria of the conditions and conditional references in a bundle.
     pub criteria_max: usize,
+    /// How long the reads of a batch or transaction may take behind its writes, in milliseconds. Less than a request may take:
+    /// what was written must be answered for, whatever becomes of the reads.
+    pub look_ms_max: u64,
     /// How often a write is prepared anew because what its criteria matched has changed.
     pub stale_rounds_max: usize,
     /// `_count` where the client gives none.
@@ -44,6 +47,7 @@ impl Default for Limits {
             bundle_entries_max: 100_000,
             batch_concurrency: 16,
             criteria_max: 10_000,
+            look_ms_max: 60_000,
             stale_rounds_max: 8,
             page_size_default: 50,
             page_size_max: 1000,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::json::Document;
-use fhirpool_storage::View;
 use tokio::task::JoinSet;
 
 use super::BundleContext;
 use super::entry::{Action, Entry, Phase};
+use super::look::Picture;
 use super::response::{EntryResponse, response_bundle};
 use crate::{
     BundleOutcome, CreateRequest, DeleteRequest, ErrorKind, InteractionError, Interactions, PatchFormat, PatchRequest, Result,
@@ -38,8 +38,8 @@ impl Interactions {
         let batch = Arc::new(Batch { interactions: self.clone(), access: access.clone(), context, document, entries });
         for phase in [Phase::Delete, Phase::Create, Phase::Update, Phase::Look] {
             let entries = batch.of_phase(phase);
-            let view = match phase {
-                Phase::Look if !entries.is_empty() => Some(self.store.view(access.as_read()).await.map_err(InteractionError::from)),
+            let picture = match phase {
+                Phase::Look if !entries.is_empty() => Some(self.picture(access.as_read()).await),
                 _ => None,
             };
             let mut waiting = entries.into_iter();
@@ -48,8 +48,8 @@ impl Interactions {
                 while running.len() < self.limits.batch_concurrency.max(1)
                     && let Some(index) = waiting.next()
                 {
-                    let (batch, view) = (batch.clone(), view.clone());
-                    running.spawn(async move { (index, batch.answer(index, view).await) });
+                    let (batch, picture) = (batch.clone(), picture.clone());
+                    running.spawn(async move { (index, batch.answer(index, picture).await) });
                 }
                 match running.join_next().await {
                     None => break,
@@ -77,20 +77,15 @@ impl Batch {
         entries.filter(|(_, entry)| entry.as_ref().is_ok_and(|entry| entry.action.phase() == phase)).map(|(index, _)| index).collect()
     }
 
-    async fn answer(&self, index: usize, view: Option<Result<View>>) -> EntryResponse {
+    async fn answer(&self, index: usize, picture: Option<Picture>) -> EntryResponse {
         let answer = match &self.entries[index] {
-            Ok(entry) => self.run(entry, view).await,
+            Ok(entry) => self.run(entry, picture).await,
             Err(error) => Err(error.clone()),
         };
-        answer.unwrap_or_else(|error| {
-            if let Some(internal) = &error.internal {
-                tracing::warn!(entry = index, kind = ?error.kind, internal, "an entry of a batch failed");
-            }
-            EntryResponse::of_error(&error.within(&format!("Bundle.entry[{index}]")))
-        })
+        answer.unwrap_or_else(|error| EntryResponse::of_failed_entry(index, error))
     }
 
-    async fn run(&self, entry: &Entry, view: Option<Result<View>>) -> Result<EntryResponse> {
+    async fn run(&self, entry: &Entry, picture: Option<Picture>) -> Result<EntryResponse> {
         let (this, access) = (&self.interactions, &self.access);
         let (base, returning) = (self.context.base.as_str(), self.context.returning);
         let body = || entry.resource.clone().map(|range| self.document.source().as_bytes()[range].to_vec()).unwrap_or_default();
@@ -122,8 +117,8 @@ impl Batch {
                 this.delete(access, request).await?
             }
             Action::Look { .. } => {
-                let view = view.unwrap_or_else(|| Err(failed()))?;
-                return this.look(access.as_read(), &self.context, entry, &view).await;
+                let Some(picture) = picture else { return Err(failed()) };
+                return this.look(access.as_read(), &self.context, entry, &picture).await;
             }
         };
         Ok(EntryResponse::of_write(base, outcome, returning))

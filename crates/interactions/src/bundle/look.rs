@@ -5,12 +5,35 @@ use fhirpool_storage::View;
 
 use super::BundleContext;
 use super::address::Address;
+use super::deadline::Deadline;
 use super::entry::{Action, Entry};
 use super::response::EntryResponse;
 use crate::search::PreparedSearch;
-use crate::{HistoryInteraction, Interactions, ReadRequest, Result, SearchInteraction, VersionReadRequest};
+use crate::{ErrorKind, HistoryInteraction, InteractionError, Interactions, ReadRequest, Result, SearchInteraction, VersionReadRequest};
+
+/// What the reads of a bundle are answered from.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    /// The one view of all of them, or why there is none.
+    view: Result<View>,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+impl Picture {
+    pub(super) fn view(&self) -> Result<&View> {
+        self.view.as_ref().map_err(InteractionError::clone)
+    }
+}
 
 impl Interactions {
+    /// The picture of now. The writes are done: a store that fails here fails the reads alone.
+    pub(super) async fn picture(&self, access: &ReadAccess) -> Picture {
+        let deadline = self.look_deadline();
+        let view = deadline.keep(async { Ok(self.store.view(access).await?) }).await;
+        Picture { view, deadline }
+    }
+
     /// The search of an entry, read and checked, where the entry is one.
     pub(super) fn prepare_entry_search(
         &self,
@@ -23,11 +46,22 @@ impl Interactions {
         self.prepare_search(access, request).map(Some)
     }
 
-    /// Answers an entry that looks, in a certain view. History has no views: it tells what was committed when it is asked.
-    pub(super) async fn look(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry, view: &View) -> Result<EntryResponse> {
+    /// Answers an entry that looks. History has no views: it tells what was committed when it is asked.
+    pub(super) async fn look(
+        &self,
+        access: &ReadAccess,
+        context: &BundleContext,
+        entry: &Entry,
+        picture: &Picture,
+    ) -> Result<EntryResponse> {
+        let view = picture.view()?;
+        picture.deadline.keep(self.look_in(access, context, entry, view)).await
+    }
+
+    async fn look_in(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry, view: &View) -> Result<EntryResponse> {
         let base = context.base.as_str();
         let Action::Look { address, head } = &entry.action else {
-            return Err(crate::InteractionError::of(crate::ErrorKind::Internal, "the entry is no read"));
+            return Err(InteractionError::of(ErrorKind::Internal, "the entry is no read"));
         };
         let (if_none_match, if_modified_since) = (entry.if_none_match.as_deref(), entry.if_modified_since);
         match address {
@@ -45,7 +79,7 @@ impl Interactions {
             }
             Address::Search { .. } => {
                 let Some(search) = self.prepare_entry_search(access, context, entry)? else {
-                    return Err(crate::InteractionError::of(crate::ErrorKind::Internal, "the entry is no search"));
+                    return Err(InteractionError::of(ErrorKind::Internal, "the entry is no search"));
                 };
                 let found = self.run_search(access, base, &search, Some(view.clone())).await?;
                 Ok(EntryResponse::of_resource(found.json, *head))

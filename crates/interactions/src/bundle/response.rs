@@ -68,6 +68,14 @@ impl EntryResponse {
         Self { outcome: Some(error.outcome.to_json()), ..Self::of_status(error.kind.into()) }
     }
 
+    /// The answer to the entry at this place, which failed where the others did not.
+    pub(super) fn of_failed_entry(index: usize, error: InteractionError) -> Self {
+        if let Some(internal) = &error.internal {
+            tracing::warn!(entry = index, kind = ?error.kind, internal, "an entry of a Bundle failed");
+        }
+        Self::of_error(&error.within(&format!("Bundle.entry[{index}]")))
+    }
+
     fn write(&self, writer: &mut Writer) {
         writer.begin_object();
         if let Some(full_url) = &self.full_url {

@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use fhirpool_authz::WriteAccess;
+use fhirpool_authz::{ReadAccess, WriteAccess};
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{ResourceBody, ResourceKey, Timestamp, VersionId};
-use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition, View};
+use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition};
 
 use super::BundleContext;
 use super::entry::Entry;
+use super::look::Picture;
 use super::resolve::{Resolution, Resolved};
 use super::response::{EntryResponse, response_bundle};
 use super::stage::{Staged, Transaction};
@@ -40,12 +41,12 @@ impl Interactions {
             let (laid_out, of_round) = (transaction.clone(), resolved.clone());
             let mut staged = self.work(bytes, move |this| this.stage(&laid_out, &of_round)).await?;
             if staged.commit.changes.is_empty() {
-                return self.respond(access, &transaction, &resolved, vec![None; transaction.entries.len()]).await;
+                return Ok(self.respond(access, &transaction, &resolved, vec![None; transaction.entries.len()]).await);
             }
             match self.store.commit(access, std::mem::take(&mut staged.commit)).await? {
                 CommitOutcome::Committed { last_updated, changes } => {
                     let written = self.written_by_entry(&resolved, staged, last_updated, changes);
-                    return self.respond(access, &transaction, &resolved, written).await;
+                    return Ok(self.respond(access, &transaction, &resolved, written).await);
                 }
                 CommitOutcome::PreconditionFailed { change, current } => {
                     self.check_own_condition(&transaction, &resolved, staged.order.get(change).copied(), current)?;
@@ -102,47 +103,47 @@ impl Interactions {
         written
     }
 
-    /// Answers all entries in their order.
+    /// Answers all entries in their order. What the transaction writes is committed: whatever fails here fails its entry alone.
     async fn respond(
         &self,
         access: &WriteAccess,
         transaction: &Transaction,
         resolved: &Resolved,
         mut written: Vec<Option<WriteOutcome>>,
-    ) -> Result<BundleOutcome> {
-        let context = &transaction.context;
+    ) -> BundleOutcome {
+        let (context, read) = (&transaction.context, access.as_read());
         let looks = |resolution: &Resolution| matches!(resolution, Resolution::Look | Resolution::Matched { .. });
-        let view = if resolved.resolutions.iter().any(looks) { Some(self.store.view(access.as_read()).await?) } else { None };
-        if let Some(view) = &view {
-            self.fill_matched(access, view, resolved, context.returning, &mut written).await?;
-        }
+        let picture = if resolved.resolutions.iter().any(looks) { Some(self.picture(read).await) } else { None };
+        let untold = match &picture {
+            Some(picture) => self.fill_matched(read, picture, resolved, context.returning, &mut written).await.err(),
+            None => None,
+        };
+        let told = |index: usize| written[index].clone().ok_or_else(|| untold.clone().unwrap_or_else(unsaid));
         let mut responses = Vec::with_capacity(written.len());
         for (index, resolution) in resolved.resolutions.iter().enumerate() {
-            let outcome = match resolution {
-                Resolution::Look => {
-                    let answer = match &view {
-                        Some(view) => self.look(access.as_read(), context, &transaction.entries[index], view).await,
-                        None => Err(InteractionError::of(ErrorKind::Internal, "the entry could not be worked on")),
-                    };
-                    responses
-                        .push(answer.unwrap_or_else(|error| EntryResponse::of_error(&error.within(&format!("Bundle.entry[{index}]")))));
+            let outcome = match (resolution, &picture) {
+                (Resolution::Look, Some(picture)) => {
+                    let answer = self.look(read, context, &transaction.entries[index], picture).await;
+                    responses.push(answer.unwrap_or_else(|error| EntryResponse::of_failed_entry(index, error)));
                     continue;
                 }
-                Resolution::SameAs(first) => written[*first].clone().map(|outcome| WriteOutcome { effect: Effect::Matched, ..outcome }),
-                Resolution::NothingToDelete => Some(crate::delete::deleted(None)),
-                _ => written[index].clone(),
+                (Resolution::SameAs(first), _) => told(*first).map(|outcome| WriteOutcome { effect: Effect::Matched, ..outcome }),
+                (Resolution::NothingToDelete, _) => Ok(crate::delete::deleted(None)),
+                _ => told(index),
             };
-            let outcome = outcome.ok_or_else(|| InteractionError::of(ErrorKind::Internal, "the store did not say what it committed"))?;
-            responses.push(EntryResponse::of_write(&context.base, outcome, context.returning));
+            responses.push(match outcome {
+                Ok(outcome) => EntryResponse::of_write(&context.base, outcome, context.returning),
+                Err(error) => EntryResponse::of_failed_entry(index, error),
+            });
         }
-        Ok(BundleOutcome { json: response_bundle("transaction-response", &responses) })
+        BundleOutcome { json: response_bundle("transaction-response", &responses) }
     }
 
     /// Fills in what conditional creates found.
     async fn fill_matched(
         &self,
-        access: &WriteAccess,
-        view: &View,
+        access: &ReadAccess,
+        picture: &Picture,
         resolved: &Resolved,
         returning: Returning,
         written: &mut [Option<WriteOutcome>],
@@ -160,7 +161,8 @@ impl Interactions {
             return Ok(());
         }
         let keys: Vec<ResourceKey> = matched.iter().map(|(_, key)| key.clone()).collect();
-        let versions = self.store.read_many(access.as_read(), view, &keys).await?;
+        let view = picture.view()?;
+        let versions = picture.deadline.keep(async { Ok(self.store.read_many(access, view, &keys).await?) }).await?;
         for ((index, key), version) in matched.into_iter().zip(versions) {
             written[index] = Some(WriteOutcome {
                 effect: Effect::Matched,
@@ -173,6 +175,10 @@ impl Interactions {
         }
         Ok(())
     }
+}
+
+fn unsaid() -> InteractionError {
+    InteractionError::of(ErrorKind::Internal, "the store did not say what it committed")
 }
 
 /// A body to be shown to the client, where it asked for one.

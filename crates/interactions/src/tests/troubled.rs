@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::atomic::AtomicBool;
+
 use async_trait::async_trait;
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::VersionId;
 use fhirpool_storage::{
     Change, ChangeContent, Commit, CommitOutcome, Content, HistoryPage, HistoryRequest, Method, Precondition, ResourceStore,
-    Result as StorageResult, StoredVersion, View,
+    Result as StorageResult, StorageError, StoredVersion, View,
 };
 
 use super::*;
@@ -100,4 +102,72 @@ async fn a_view_has_no_version_that_came_later() {
     };
     assert!(read("1").await.is_ok() && read("2").await.is_ok());
     assert_eq!(read("3").await.unwrap_err(), ErrorKind::NotFound);
+}
+
+/// A store that gives no views once something was committed.
+struct Blinded {
+    store: Arc<dyn ResourceStore>,
+    is_blind: AtomicBool,
+}
+
+#[async_trait]
+impl ResourceStore for Blinded {
+    async fn read(&self, access: &ReadAccess, key: &ResourceKey) -> StorageResult<Option<StoredVersion>> {
+        self.store.read(access, key).await
+    }
+
+    async fn view(&self, access: &ReadAccess) -> StorageResult<View> {
+        if self.is_blind.load(Ordering::SeqCst) {
+            return Err(StorageError::Unavailable("for a test".to_owned()));
+        }
+        self.store.view(access).await
+    }
+
+    async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> StorageResult<Vec<Option<StoredVersion>>> {
+        self.store.read_many(access, view, keys).await
+    }
+
+    async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> StorageResult<Option<StoredVersion>> {
+        self.store.read_version(access, key, version).await
+    }
+
+    async fn history(&self, access: &ReadAccess, request: &HistoryRequest) -> StorageResult<HistoryPage> {
+        self.store.history(access, request).await
+    }
+
+    async fn commit(&self, access: &WriteAccess, commit: Commit) -> StorageResult<CommitOutcome> {
+        let outcome = self.store.commit(access, commit).await;
+        self.is_blind.store(true, Ordering::SeqCst);
+        outcome
+    }
+}
+
+/// A transaction that writes, finds what is there, and looks; with the status of each entry.
+async fn statuses_of_writing_and_looking(server: &Server) -> Vec<String> {
+    let entries =
+        [("POST", "Patient", patient("new")), ("POST", "Patient", patient("there")), ("GET", "Patient?_summary=count", Value::Null)];
+    let mut transaction = bundle("transaction", &entries);
+    transaction["entry"][1]["request"]["ifNoneExist"] = json!("identifier=urn:test|there");
+    let response = server.bundle(transaction).await.unwrap();
+    let entries = response["entry"].as_array().unwrap();
+    entries.iter().map(|entry| entry["response"]["status"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_committed_transaction_is_answered_though_its_reads_fail() {
+    let mut server = Server::start().await;
+    server.create(patient("there")).await.unwrap();
+    assert_eq!(statuses_of_writing_and_looking(&server).await, ["201", "200", "200"]);
+    let whole = server.interactions.store.clone();
+    server.interactions.store = Arc::new(Blinded { store: whole, is_blind: AtomicBool::new(false) });
+    assert_eq!(statuses_of_writing_and_looking(&server).await, ["201", "503", "503"]);
+    assert_eq!(server.count("Patient?identifier=urn:test|new").await, 2);
+}
+
+#[tokio::test]
+async fn a_transaction_whose_reads_take_too_long_is_answered_without_them() {
+    let server = Server::start_with(Limits { look_ms_max: 0, ..Limits::default() }).await;
+    server.create(patient("there")).await.unwrap();
+    assert_eq!(statuses_of_writing_and_looking(&server).await, ["201", "503", "503"]);
+    assert_eq!(server.count("Patient?identifier=urn:test|new").await, 1);
 }
