@@ -61,7 +61,7 @@ impl Space {
         (settings.write_buffer_bytes / part).max(1 << 20)
     }
 
-    fn options(self, settings: &Settings) -> KeyspaceCreateOptions {
+    fn options(self) -> KeyspaceCreateOptions {
         let (block_bytes, restart_interval) = match self {
             // Read one at a time.
             Self::Resources => (8 << 10, 8),
@@ -122,7 +122,7 @@ impl Database {
             .worker_threads(settings.background_threads.max(1))
             .manual_journal_persist(true)
             .open()?;
-        let open = |space: Space| inner.keyspace(space.name(), || space.options(settings));
+        let open = |space: Space| inner.keyspace(space.name(), || space.options());
         let spaces = Arc::new([
             open(Space::Resources)?,
             open(Space::Versions)?,

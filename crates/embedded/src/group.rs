@@ -6,19 +6,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::{OrderedId, Timestamp, VersionId};
-use fhirpool_search::IndexEntry;
-use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition, Result};
+use fhirpool_search::{IndexEntry, TypeSearch};
+use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition, Result, SearchRequest, TotalMode};
 
 use crate::database::{Batch, Bytes, Space};
 use crate::feed::{PART_BYTES, write_entry};
 use crate::keys::{CounterKey, FeedPlace, FeedRange, ResourceSlot, posting_value};
 use crate::meta::{CLOCK_KEY, Clock, read_counter};
 use crate::picture::Picture;
-use crate::prepare::{Current, Difference, Prepared, PreparedChange, difference};
-use crate::recent::Recent;
+use crate::prepare::{Current, Difference, FOUND_MAX, Prepared, PreparedAssumption, PreparedChange, difference};
+use crate::recent::{Recent, Verdict};
 use crate::record::Head;
+use crate::search::{StoredPostings, search_briefly};
 use crate::shared::Shared;
+use crate::tenants::Scope;
 
 /// What a group is built on.
 pub(crate) struct Ground<'a> {
@@ -55,7 +58,7 @@ impl Group {
 
     /// Takes a commit in, or tells why not. A commit that is taken in has happened once the batch is written.
     pub(crate) fn add(&mut self, ground: &mut Ground<'_>, mut commit: Prepared) -> Result<CommitOutcome> {
-        if !commit.assumptions.iter().all(|assumption| ground.recent.still_holds(assumption, commit.sequence)) {
+        if !still_holds(ground, &commit)? {
             return Ok(CommitOutcome::Stale);
         }
         for (position, change) in commit.changes.iter_mut().enumerate() {
@@ -134,7 +137,7 @@ impl Group {
             let version = VersionId(change.current.as_ref().map_or(0, |current| current.head.version.0) + 1);
             let created = change.index.is_some() && !Current::is_there(change.current.as_ref());
             let head = Head { version, last_updated, deleted: change.index.is_none() };
-            let record = head.seal(&change.content, &commit.tenant, &change.key, &commit.key);
+            let record = head.seal(&change.content, commit.access.tenant(), &change.key, &commit.key);
             self.batch.insert(Space::Resources, change.slot.as_bytes(), record);
             if let Some(current) = change.current.take() {
                 self.batch.insert(Space::Versions, change.slot.version(current.head.version), current.record);
@@ -178,6 +181,36 @@ impl Group {
             }
         }
     }
+}
+
+/// Criteria of one commit that are evaluated anew here, at most: others wait for it.
+const ANEW_MAX: usize = 64;
+
+/// Whether all assumptions of a commit hold. `false` also where that takes too long to tell.
+fn still_holds(ground: &Ground<'_>, commit: &Prepared) -> Result<bool> {
+    let assumptions: Vec<_> = commit.assumptions.iter().collect();
+    let unsure = match ground.recent.check(&assumptions, commit.sequence) {
+        Verdict::Hold => return Ok(true),
+        Verdict::Unsure(unsure) if unsure.len() <= ANEW_MAX => unsure,
+        Verdict::Broken | Verdict::Unsure(_) => return Ok(false),
+    };
+    // The newest picture does not show the changes of this group.
+    let hold_in_group = matches!(ground.recent.check(&unsure, ground.picture.sequence), Verdict::Hold);
+    Ok(hold_in_group && find_the_same(ground, &commit.access, &unsure)?)
+}
+
+/// Whether criteria give on the newest picture what they gave. `false` also where one takes more than a brief search.
+fn find_the_same(ground: &Ground<'_>, access: &WriteAccess, assumptions: &[&PreparedAssumption]) -> Result<bool> {
+    let postings = StoredPostings::new(Scope::of(access.as_read(), &ground.picture.tenants)?, ground.picture);
+    for assumption in assumptions {
+        let parts = [TypeSearch::clone(&assumption.search)].into();
+        let request = SearchRequest { parts, after: None, limit: FOUND_MAX, total: TotalMode::None, view: None };
+        let found = search_briefly(&postings, &ground.shared.search_cache, &ground.shared.search_settings, &request)?;
+        if !found.is_some_and(|found| found.hits.iter().map(|hit| &hit.key.id).eq(&assumption.found)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Brings a change up to the newest picture where the resource changed since it was prepared.

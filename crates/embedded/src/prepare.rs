@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use fhirpool_authz::{TenantId, WriteAccess};
+use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::{OrderedId, ResourceId, ResourceKey};
 use fhirpool_search::{IndexEntry, TypeSearch};
@@ -26,7 +26,7 @@ use crate::tenants::Scope;
 
 /// A commit ready for the committer.
 pub(crate) struct Prepared {
-    pub(crate) tenant: TenantId,
+    pub(crate) access: WriteAccess,
     pub(crate) key: Arc<TenantKey>,
     /// The picture that changes and assumptions were prepared on.
     pub(crate) sequence: u64,
@@ -91,7 +91,7 @@ pub(crate) struct PreparedAssumption {
 }
 
 /// How many ids an assumption names at most.
-const FOUND_MAX: usize = 2;
+pub(crate) const FOUND_MAX: usize = 2;
 
 /// What preparing needs besides the commit.
 pub(crate) struct Preparation {
@@ -123,7 +123,8 @@ impl Preparation {
         for Assumption { search, found, .. } in assumptions {
             let prefix = TypeRange::new(&scope, search.resource_type)?.after(None).start;
             let parts = [TypeSearch::clone(&search)].into();
-            let request = SearchRequest { parts, after: None, limit: FOUND_MAX, total: TotalMode::None, view: None };
+            let limit = FOUND_MAX.max(found.len() + 1);
+            let request = SearchRequest { parts, after: None, limit, total: TotalMode::None, view: None };
             let now = crate::search::search(&postings, &shared.search_cache, &shared.search_settings, &request)?;
             if !now.hits.iter().map(|hit| &hit.key.id).eq(&found) {
                 return Ok(None);

@@ -197,7 +197,7 @@ impl EmbeddedStore {
             _ => prepare_apart(&preparation, access, commit.changes).await?,
         };
         let sequence = preparation.picture.sequence;
-        Ok(Some(Prepared { tenant: access.tenant().clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions }))
+        Ok(Some(Prepared { access: access.clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions }))
     }
 }
 
