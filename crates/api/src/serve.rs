@@ -91,7 +91,7 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
 /// Turns a refusal into an answer; what is not the client's fault is logged.
 fn refuse(error: ApiError, request_id: &HeaderValue, trail: &Trail) -> Answer {
     let refusal = error.into_refusal();
-    if refusal.status.is_server_error() {
+    if refusal.status.is_server_error() && refusal.status != StatusCode::NOT_IMPLEMENTED {
         let tenant = trail.tenant.as_ref().map(TenantId::as_str);
         let internal = refusal.internal.as_deref().unwrap_or_default();
         let status = refusal.status.as_u16();

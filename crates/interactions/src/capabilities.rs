@@ -60,7 +60,7 @@ impl Statement<'_> {
         writer.key("implementation").begin_object().string_member("description", "fhirpool");
         writer.string_member("url", base).end_object();
         writer.string_member("fhirVersion", "4.0.1");
-        self.strings("format", ["application/fhir+json", "json"]);
+        self.strings("format", ["application/fhir+json", "application/json", "text/json", "json"]);
         self.strings("patchFormat", ["application/json-patch+json"]);
         self.writer.key("rest").begin_array().begin_object().string_member("mode", "server");
         self.security();
@@ -77,9 +77,10 @@ impl Statement<'_> {
     }
 
     fn security(&mut self) {
-        self.writer.key("security").begin_object().raw_member("cors", "true");
-        let text = "Every request but this one needs a bearer token (RFC 6750) for the tenant in the address.";
-        self.writer.string_member("description", text).end_object();
+        // `cors` is a setting of the deployment, which this crate does not know: it is left out.
+        let text =
+            "Every request but this one and .well-known/smart-configuration needs a bearer token (RFC 6750) for the tenant in the address.";
+        self.writer.key("security").begin_object().string_member("description", text).end_object();
     }
 
     fn resource(&mut self, resource_type: ResourceType, included_by: &BTreeMap<ResourceType, Vec<String>>) {

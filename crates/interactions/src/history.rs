@@ -35,6 +35,11 @@ struct HistoryQuery {
     parameters: Vec<(String, String)>,
 }
 
+/// Refuses the query of a history that cannot be understood.
+pub(crate) fn check_history_query(query: &str, handling: Handling) -> Result<()> {
+    HistoryQuery::parse(query, handling).map(|_| ())
+}
+
 impl Interactions {
     /// A page of history, newest first.
     pub async fn history(&self, access: &ReadAccess, request: HistoryInteraction<'_>) -> Result<BundleOutcome> {

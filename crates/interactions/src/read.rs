@@ -72,7 +72,7 @@ pub(crate) fn json_of(version: &StoredVersion) -> Option<String> {
 }
 
 /// `_summary` and `_elements` of a read's address.
-fn subset_of(query: &str) -> Result<Subset> {
+pub(crate) fn subset_of(query: &str) -> Result<Subset> {
     if query.is_empty() {
         return Ok(Subset::Whole);
     }

@@ -9,7 +9,7 @@ use fhirpool_fhir::{Definitions, Issue, IssueCode, OperationOutcome, ResourceKey
 
 use crate::compartment::compartment_clause;
 use crate::value::text::cut;
-use crate::{Clause, Include, Query, TypeSearch};
+use crate::{Clause, Include, Query, Summary, TypeSearch};
 use control::{Control, Taken};
 
 mod clause;
@@ -183,6 +183,10 @@ pub fn parse(
             }
             Err(error) => return Err(error),
         }
+    }
+    // R4 search.html#summary: a text summary holds no references that could be followed.
+    if control.summary == Some(Summary::Text) && !(control.includes.is_empty() && control.revincludes.is_empty()) {
+        return Err(QueryError::value("_include and _revinclude cannot stand beside _summary=text"));
     }
     Ok(Query {
         parts: parts.into(),

@@ -8,6 +8,8 @@ use super::address::Address;
 use super::deadline::Deadline;
 use super::entry::{Action, Entry};
 use super::response::EntryResponse;
+use crate::history::check_history_query;
+use crate::read::subset_of;
 use crate::search::PreparedSearch;
 use crate::{ErrorKind, HistoryInteraction, InteractionError, Interactions, ReadRequest, Result, SearchInteraction, VersionReadRequest};
 
@@ -32,6 +34,17 @@ impl Interactions {
         let deadline = self.look_deadline();
         let view = deadline.keep(async { Ok(self.store.view(access).await?) }).await;
         Picture { view, deadline }
+    }
+
+    /// Refuses an entry that looks and cannot be understood, so that a transaction fails before anything is written.
+    pub(super) fn check_entry_look(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry) -> Result<()> {
+        let Action::Look { address, .. } = &entry.action else { return Ok(()) };
+        match address {
+            Address::Read { query, .. } | Address::VersionRead { query, .. } => subset_of(query).map(|_| ()),
+            Address::History { query, .. } => check_history_query(query, context.handling),
+            Address::Search { .. } => self.prepare_entry_search(access, context, entry).map(|_| ()),
+            Address::Capabilities => Ok(()),
+        }
     }
 
     /// The search of an entry, read and checked, where the entry is one.

@@ -31,8 +31,8 @@ impl Interactions {
         entries: Vec<Entry>,
     ) -> Result<BundleOutcome> {
         for (index, entry) in entries.iter().enumerate() {
-            let search = self.prepare_entry_search(access.as_read(), &context, entry);
-            search.map_err(|error| error.within(&format!("Bundle.entry[{index}].request.url")))?;
+            let checked = self.check_entry_look(access.as_read(), &context, entry);
+            checked.map_err(|error| error.within(&format!("Bundle.entry[{index}].request.url")))?;
         }
         let bytes = document.source().len();
         let transaction = self.work(bytes, move |this| this.lay_out(context, document, entries)).await?;
