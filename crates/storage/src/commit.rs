@@ -74,7 +74,7 @@ pub enum ChangeContent {
 pub struct Assumption {
     /// The criteria; `sort` is empty.
     pub search: Arc<TypeSearch>,
-    /// The first ids found, in order: at most two.
+    /// The first ids found, in order; complete up to their number + 1: where one more matches, the assumption does not hold.
     pub found: Vec<ResourceId>,
     /// [`crate::View::sequence`] at which they were evaluated.
     pub sequence: u64,

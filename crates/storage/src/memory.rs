@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
-use fhirpool_fhir::{ResourceId, ResourceKey, Timestamp, VersionId};
+use fhirpool_fhir::{ResourceKey, Timestamp, VersionId};
 use fhirpool_search::{Extractors, IndexEntry};
 
 use crate::{
@@ -124,8 +124,8 @@ impl Tenant {
     }
 
     fn still_holds(&self, assumption: &Assumption) -> Result<bool> {
-        let found: Vec<ResourceId> = search::all(self, None, &assumption.search)?.into_iter().map(|hit| hit.key.id).take(2).collect();
-        Ok(found == assumption.found)
+        let found = search::all(self, None, &assumption.search)?.into_iter().map(|hit| hit.key.id);
+        Ok(found.eq(assumption.found.iter().cloned()))
     }
 
     fn entry(&self, (key, version): &(ResourceKey, VersionId)) -> Option<HistoryEntry> {

@@ -307,7 +307,7 @@ impl Lookups<'_> {
         }
     }
 
-    /// The first two stored resources that match.
+    /// The stored resources that match: all of them, or at least two.
     async fn find(&mut self, criteria: &Arc<TypeSearch>, without: Without) -> Result<Vec<ResourceId>> {
         let read = self.access.as_read();
         let found = match self.assumptions.get(criteria) {
@@ -333,8 +333,11 @@ impl Lookups<'_> {
         if claimed > self.interactions.limits.includes_max {
             return Err(InteractionError::of(ErrorKind::TooCostly, "criteria match resources that the same transaction writes many of"));
         }
-        let more = self.interactions.find_some(read, &self.view, criteria, claimed + 2).await?.found;
-        Ok(more.into_iter().filter(|id| !is_left_out(id)).take(2).collect())
+        // What is left out is found, too: the commit rests on all of it, lest another match hide behind.
+        let all = self.interactions.find_some(read, &self.view, criteria, claimed + 2).await?;
+        let left = all.found.iter().filter(|id| !is_left_out(id)).take(2).cloned().collect();
+        self.assumptions.insert(criteria.clone(), all);
+        Ok(left)
     }
 
     fn criteria(&self, resource_type: ResourceType, query: &str) -> Result<Arc<TypeSearch>> {

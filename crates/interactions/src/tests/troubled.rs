@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
@@ -170,4 +171,70 @@ async fn a_transaction_whose_reads_take_too_long_is_answered_without_them() {
     server.create(patient("there")).await.unwrap();
     assert_eq!(statuses_of_writing_and_looking(&server).await, ["201", "503", "503"]);
     assert_eq!(server.count("Patient?identifier=urn:test|new").await, 1);
+}
+
+/// A store in which another client puts a patient just ahead of the first commit.
+struct Overtaken {
+    store: Arc<dyn ResourceStore>,
+    other: Mutex<Option<(Interactions, Value)>>,
+}
+
+#[async_trait]
+impl ResourceStore for Overtaken {
+    async fn read(&self, access: &ReadAccess, key: &ResourceKey) -> StorageResult<Option<StoredVersion>> {
+        self.store.read(access, key).await
+    }
+
+    async fn view(&self, access: &ReadAccess) -> StorageResult<View> {
+        self.store.view(access).await
+    }
+
+    async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> StorageResult<Vec<Option<StoredVersion>>> {
+        self.store.read_many(access, view, keys).await
+    }
+
+    async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> StorageResult<Option<StoredVersion>> {
+        self.store.read_version(access, key, version).await
+    }
+
+    async fn history(&self, access: &ReadAccess, request: &HistoryRequest) -> StorageResult<HistoryPage> {
+        self.store.history(access, request).await
+    }
+
+    async fn commit(&self, access: &WriteAccess, commit: Commit) -> StorageResult<CommitOutcome> {
+        let other = self.other.lock().unwrap().take();
+        if let Some((interactions, resource)) = other {
+            let request = UpdateRequest {
+                base: BASE,
+                resource_type: resource_type("Patient"),
+                target: Target::Id(ResourceId::parse(resource["id"].as_str().unwrap()).unwrap()),
+                body: resource.to_string().into_bytes(),
+                if_match: None,
+                if_none_match: None,
+                returning: Returning::Minimal,
+            };
+            interactions.update(access, request).await.unwrap();
+        }
+        self.store.commit(access, commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_match_that_comes_behind_those_a_transaction_deletes_is_noticed() {
+    let mut server = Server::start().await;
+    let named = |id: &str| {
+        let mut resource = patient("1");
+        resource["id"] = json!(id);
+        resource
+    };
+    server.put(named("p1")).await.unwrap();
+    server.put(named("p2")).await.unwrap();
+    let other = Mutex::new(Some((server.interactions.clone(), named("p3"))));
+    server.interactions.store = Arc::new(Overtaken { store: server.interactions.store.clone(), other });
+    let entries = [("DELETE", "Patient/p1", Value::Null), ("DELETE", "Patient/p2", Value::Null), ("POST", "Patient", patient("1"))];
+    let mut transaction = bundle("transaction", &entries);
+    transaction["entry"][2]["request"]["ifNoneExist"] = json!("identifier=urn:test|1");
+    let response = server.bundle(transaction).await.unwrap();
+    assert_eq!(response["entry"][2]["response"]["status"], "200");
+    assert_eq!(server.count("Patient?identifier=urn:test|1").await, 1);
 }
