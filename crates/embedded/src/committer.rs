@@ -49,8 +49,15 @@ pub(crate) enum Job {
 pub(crate) struct Waiting {
     pub(crate) commit: Prepared,
     pub(crate) reply: oneshot::Sender<Result<CommitOutcome>>,
-    /// The memory that the commit takes until it is done.
-    pub(crate) permits: OwnedSemaphorePermit,
+    /// What the commit takes until it is done.
+    pub(crate) room: Room,
+}
+
+/// The memory that a commit takes.
+pub(crate) struct Room {
+    pub(crate) _memory: OwnedSemaphorePermit,
+    /// Of a large one.
+    pub(crate) _large: Option<OwnedSemaphorePermit>,
 }
 
 /// The open database as the committer knows it.
@@ -271,9 +278,9 @@ impl Open {
         let mut answers = Vec::new();
         let mut waiting = first;
         loop {
-            let Waiting { commit, reply, permits } = *waiting;
+            let Waiting { commit, reply, room } = *waiting;
             let mut ground = Ground { shared, picture: &self.picture, recent: &mut self.recent };
-            answers.push((reply, group.add(&mut ground, commit), permits));
+            answers.push((reply, group.add(&mut ground, commit), room));
             if answers.len() >= length_max || group.writes() >= GROUP_WRITES_MAX {
                 break;
             }
@@ -297,7 +304,7 @@ impl Open {
         if written.is_ok() && has_changes {
             self.publish(shared);
         }
-        for (reply, outcome, _permits) in answers {
+        for (reply, outcome, _room) in answers {
             let outcome = match &written {
                 Ok(()) => outcome,
                 Err(error) => Err(StorageError::Unavailable(error.to_string())),

@@ -15,7 +15,7 @@ pub struct Settings {
     pub background_threads: usize,
     /// Commits that may wait for the committer.
     pub queue_length: usize,
-    /// What prepared commits may hold in memory while they wait, in bytes. A commit larger than this waits until it is alone.
+    /// What prepared commits may hold in memory while they wait, in bytes. Of large commits, one at a time holds some.
     pub queue_bytes: u64,
     /// Commits that share one sync at most.
     pub group_length: usize,

@@ -1,6 +1,6 @@
 //! The store: what is behind the ports of resources and of search.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,8 +19,8 @@ use fhirpool_storage::{
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::Settings;
-use crate::committer::{Committer, Job, Waiting};
-use crate::database::{Database, Space};
+use crate::committer::{Committer, Job, Room, Waiting};
+use crate::database::{Bytes, Database, Space};
 use crate::error::OpenError;
 use crate::history;
 use crate::keys::ResourceSlot;
@@ -37,6 +37,10 @@ pub(crate) const DATABASE_FOLDER: &str = "store";
 
 /// Commits of at most so many changes are prepared where they are asked for.
 const INLINE_CHANGES_MAX: usize = 8;
+/// What takes more bytes, prepared or stored, is worked on by other threads, which requests need not wait for.
+const INLINE_BYTES_MAX: u64 = 128 << 10;
+/// So many records are read and opened where they are asked for.
+const INLINE_RECORDS_MAX: usize = 50;
 /// Larger ones are prepared on other threads, so many changes at a time.
 const CHUNK_CHANGES: usize = 256;
 
@@ -64,6 +68,8 @@ pub struct EmbeddedStore {
     /// A permit for each KiB that waiting commits may hold.
     memory: Arc<Semaphore>,
     memory_max: u32,
+    /// The permit of the one large commit that may hold memory or wait for it: small ones never wait behind two.
+    large: Arc<Semaphore>,
     queue: Option<SyncSender<Job>>,
     committer: Option<JoinHandle<()>>,
     /// Held as long as the database is open.
@@ -96,6 +102,7 @@ impl EmbeddedStore {
             places,
             memory: Arc::new(Semaphore::new(memory_max as usize)),
             memory_max,
+            large: Arc::new(Semaphore::new(1)),
             queue: Some(sender),
             committer: Some(committer),
             _lock: lock,
@@ -175,10 +182,50 @@ impl EmbeddedStore {
         self.keys.data_key(tenant).await
     }
 
-    async fn open_record(&self, tenant: &TenantId, key: &ResourceKey, bytes: &[u8]) -> Result<StoredVersion> {
-        let epoch = record::epoch(bytes)?.unwrap_or(KeyEpoch(0));
+    async fn open_record(&self, tenant: &TenantId, key: &ResourceKey, bytes: Bytes) -> Result<StoredVersion> {
+        let epoch = record::epoch(&bytes)?.unwrap_or(KeyEpoch(0));
         let tenant_key = self.keys.unwrap(tenant, epoch).await?;
-        record::read(bytes, tenant, key, &tenant_key)
+        if bytes.len() as u64 <= INLINE_BYTES_MAX {
+            return record::read(&bytes, tenant, key, &tenant_key);
+        }
+        let (tenant, key) = (tenant.clone(), key.clone());
+        in_background(move || record::read(&bytes, &tenant, &key, &tenant_key)).await
+    }
+
+    /// Opens many, in their order.
+    async fn open_records(&self, tenant: &TenantId, records: Vec<(ResourceKey, Bytes)>) -> Result<Vec<HistoryEntry>> {
+        let mut tenant_keys = HashMap::new();
+        for (_, bytes) in &records {
+            let epoch = record::epoch(bytes)?.unwrap_or(KeyEpoch(0));
+            if !tenant_keys.contains_key(&epoch) {
+                tenant_keys.insert(epoch, self.keys.unwrap(tenant, epoch).await?);
+            }
+        }
+        let bytes: usize = records.iter().map(|(_, bytes)| bytes.len()).sum();
+        let is_long = records.len() > INLINE_RECORDS_MAX || bytes as u64 > INLINE_BYTES_MAX;
+        let tenant = tenant.clone();
+        let open = move || {
+            let open = |(key, bytes): (ResourceKey, Bytes)| {
+                let epoch = record::epoch(&bytes)?.unwrap_or(KeyEpoch(0));
+                let tenant_key = tenant_keys.get(&epoch).ok_or(StorageError::UnknownTenant)?;
+                Ok(HistoryEntry { version: record::read(&bytes, &tenant, &key, tenant_key)?, key })
+            };
+            records.into_iter().map(open).collect()
+        };
+        here_or_apart(is_long, open).await
+    }
+
+    /// Waits for the memory that a commit of so many bytes takes. The largest gets three quarters of all there is, so that small
+    /// ones pass beside it.
+    async fn room(&self, bytes: u64) -> Result<Room> {
+        let share_max = (self.memory_max - self.memory_max / 4).max(1);
+        let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, share_max);
+        let large = match kibibytes > self.memory_max / 4 {
+            true => Some(Arc::clone(&self.large).acquire_owned().await.map_err(|_| stopped())?),
+            false => None,
+        };
+        let memory = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
+        Ok(Room { _memory: memory, _large: large })
     }
 
     /// `None`: an assumption does not hold.
@@ -192,9 +239,10 @@ impl EmbeddedStore {
             }
         };
         let Some(assumptions) = assumptions else { return Ok(None) };
-        let changes = match commit.changes.len() {
-            ..=INLINE_CHANGES_MAX => preparation.changes(access, commit.changes)?,
-            _ => prepare_apart(&preparation, access, commit.changes).await?,
+        let is_short = commit.changes.len() <= INLINE_CHANGES_MAX && prepared_bytes(&commit.changes) <= INLINE_BYTES_MAX;
+        let changes = match is_short {
+            true => preparation.changes(access, commit.changes)?,
+            false => prepare_apart(&preparation, access, commit.changes).await?,
         };
         let sequence = preparation.picture.sequence;
         Ok(Some(Prepared { access: access.clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions }))
@@ -225,6 +273,11 @@ async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Sen
     tokio::task::spawn_blocking(work).await.map_err(|error| StorageError::Unavailable(error.to_string()))?
 }
 
+/// Does work that is long on another thread.
+async fn here_or_apart<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if is_long { in_background(work).await } else { work() }
+}
+
 fn stopped() -> StorageError {
     StorageError::Unavailable("the store is closing".into())
 }
@@ -246,7 +299,7 @@ impl ResourceStore for EmbeddedStore {
         let picture = self.shared.picture()?;
         let slot = slot(&picture, access, key)?;
         match picture.snapshot.get(Space::Resources, slot.as_bytes())? {
-            Some(bytes) => self.open_record(access.tenant(), key, &bytes).await.map(Some),
+            Some(bytes) => self.open_record(access.tenant(), key, bytes).await.map(Some),
             None => Ok(None),
         }
     }
@@ -259,34 +312,38 @@ impl ResourceStore for EmbeddedStore {
 
     async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> Result<Vec<Option<StoredVersion>>> {
         let picture = Picture::of(view)?;
-        let mut versions = Vec::with_capacity(keys.len());
-        for key in keys {
-            let slot = slot(&picture, access, key)?;
-            versions.push(match picture.snapshot.get(Space::Resources, slot.as_bytes())? {
-                Some(bytes) => Some(self.open_record(access.tenant(), key, &bytes).await?),
-                None => None,
-            });
-        }
-        Ok(versions)
+        let slots = keys.iter().map(|key| Ok((key.clone(), slot(&picture, access, key)?))).collect::<Result<Vec<_>>>()?;
+        let find = move || {
+            let find = |(key, slot): (ResourceKey, ResourceSlot)| {
+                let record = picture.snapshot.get(Space::Resources, slot.as_bytes())?;
+                Ok(record.map(|record| (key, record)))
+            };
+            slots.into_iter().map(find).collect::<Result<Vec<_>>>()
+        };
+        let found = here_or_apart(keys.len() > INLINE_RECORDS_MAX, find).await?;
+        let is_there: Vec<_> = found.iter().map(Option::is_some).collect();
+        let mut opened = self.open_records(access.tenant(), found.into_iter().flatten().collect()).await?.into_iter();
+        Ok(is_there.into_iter().map(|is_there| if is_there { opened.next().map(|entry| entry.version) } else { None }).collect())
     }
 
     async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> Result<Option<StoredVersion>> {
         let picture = self.shared.picture()?;
         let slot = slot(&picture, access, key)?;
         match history::record(&picture.snapshot, &slot, version)? {
-            Some(bytes) => self.open_record(access.tenant(), key, &bytes).await.map(Some),
+            Some(bytes) => self.open_record(access.tenant(), key, bytes).await.map(Some),
             None => Ok(None),
         }
     }
 
     async fn history(&self, access: &ReadAccess, request: &HistoryRequest) -> Result<HistoryPage> {
         let picture = self.shared.picture()?;
-        let found = history::page(&Scope::of(access, &picture.tenants)?, &picture, request)?;
-        let mut entries = Vec::with_capacity(found.records.len());
-        for (key, bytes) in found.records {
-            let version = self.open_record(access.tenant(), &key, &bytes).await?;
-            entries.push(HistoryEntry { key, version });
-        }
+        Scope::of(access, &picture.tenants)?;
+        // Where only some versions are wanted, many may be looked at for each.
+        let is_long = request.limit > INLINE_RECORDS_MAX || request.since.is_some() || request.at.is_some();
+        let (of_access, request) = (access.clone(), request.clone());
+        let find = move || history::page(&Scope::of(&of_access, &picture.tenants)?, &picture, &request);
+        let found = here_or_apart(is_long, find).await?;
+        let entries = self.open_records(access.tenant(), found.records).await?;
         Ok(HistoryPage { entries, next: found.next, total: found.total })
     }
 
@@ -294,12 +351,11 @@ impl ResourceStore for EmbeddedStore {
         check_shape(&commit.changes)?;
         Scope::of(access.as_read(), &self.shared.tenants)?;
         let _place = self.places.try_acquire().map_err(|_| StorageError::Overloaded)?;
-        let kibibytes = u32::try_from(prepared_bytes(&commit.changes) / 1024).unwrap_or(u32::MAX).clamp(1, self.memory_max);
-        let permits = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
+        let room = self.room(prepared_bytes(&commit.changes)).await?;
         let key = self.sealing_key(access).await?;
         let Some(commit) = self.prepare(access, commit, key).await? else { return Ok(CommitOutcome::Stale) };
         let (reply, answer) = oneshot::channel();
-        self.ask(Job::Commit(Box::new(Waiting { commit, reply, permits })), answer).await
+        self.ask(Job::Commit(Box::new(Waiting { commit, reply, room })), answer).await
     }
 }
 

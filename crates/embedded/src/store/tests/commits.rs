@@ -7,6 +7,7 @@ use fhirpool_fhir::{Timestamp, VersionId};
 use fhirpool_search::{Clause, TypeSearch};
 use fhirpool_storage::{Assumption, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, ResourceStore, StorageError};
 
+use crate::committer::{Job, Waiting};
 use crate::testing::{TestStore, code, committed, delete, key, on, open, put, reader, tenant, text, uuid, writer};
 use crate::{OpenError, Settings};
 
@@ -239,6 +240,36 @@ async fn criteria_older_than_the_memory_of_changes_are_evaluated_anew() {
 }
 
 #[tokio::test]
+async fn criteria_that_the_memory_of_changes_does_not_tell_of_are_evaluated_by_the_committer() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = open(folder.path(), Settings { recent_changes: 2, ..Settings::default() }).unwrap();
+    test.store.register_tenant(&tenant("a")).await.unwrap();
+    let (access, red) = (writer("a"), key("Patient", &uuid(1)));
+    let search = Arc::new(TypeSearch { resource_type: red.resource_type, filter: vec![code("red")], sort: Vec::new() });
+    let prepare = async |number: usize| {
+        let assumptions = vec![Assumption { search: Arc::clone(&search), found: Vec::new(), sequence: 0 }];
+        let commit = Commit { changes: vec![put(&key("Observation", &uuid(number)), "x")], assumptions };
+        let sealing_key = test.store.sealing_key(&access).await.unwrap();
+        test.store.prepare(&access, commit, sealing_key).await.unwrap().unwrap()
+    };
+    let finish = async |commit| {
+        let room = test.store.room(1).await.unwrap();
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        test.store.ask(Job::Commit(Box::new(Waiting { commit, reply, room })), answer).await.unwrap()
+    };
+    let (one, two) = (prepare(1).await, prepare(2).await);
+    for number in 10..15 {
+        test.put("a", &key("Observation", &uuid(number)), "x").await;
+    }
+    committed(finish(one).await);
+    test.put("a", &red, "red").await;
+    for number in 10..15 {
+        test.put("a", &key("Observation", &uuid(number)), "x").await;
+    }
+    assert_eq!(finish(two).await, CommitOutcome::Stale);
+}
+
+#[tokio::test]
 async fn a_second_opener_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let test = TestStore::open(folder.path()).await;
@@ -268,6 +299,23 @@ async fn a_tenant_whose_key_is_gone_gets_no_new_one() {
     let test = TestStore::open(folder.path()).await;
     test.put("a", &two, "two").await;
     assert_eq!(text(&test.read("a", &one).await.unwrap()), "one");
+}
+
+#[tokio::test]
+async fn small_commits_pass_large_ones_that_wait_for_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = open(folder.path(), Settings { queue_bytes: 64 << 10, ..Settings::default() }).unwrap();
+    test.store.register_tenant(&tenant("a")).await.unwrap();
+    let large = test.store.room(u64::MAX).await.unwrap();
+    let mut next = std::pin::pin!(test.store.room(u64::MAX));
+    std::future::poll_fn(|context| {
+        assert!(next.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    committed(test.commit("a", vec![put(&key("Patient", "x"), "x")]).await.unwrap());
+    drop(large);
+    next.await.unwrap();
 }
 
 #[tokio::test]
