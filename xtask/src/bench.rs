@@ -40,7 +40,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
     let report = result?;
     println!("{}", report.table());
     if record {
-        std::fs::write(root.join("docs/evidence/bench-embedded.md"), report.document(root)?)?;
+        crate::record_evidence(root, "bench-embedded.md", &report.document(root)?)?;
     }
     Ok(())
 }

@@ -46,10 +46,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the workspace.
+/// The root of the workspace. Cargo says at run time where it is: a program built for another clone may be run again.
 fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let manifest = PathBuf::from(manifest);
+    manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
 /// The public test data beside the checkout.
@@ -60,4 +61,11 @@ fn data_folder(root: &Path) -> Result<PathBuf, Failure> {
     } else {
         Err("the test data is not there: expected in the folder shared/data beside the checkout".into())
     }
+}
+
+/// Writes what a long run showed to `docs/evidence/`.
+fn record_evidence(root: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let folder = root.join("docs/evidence");
+    std::fs::create_dir_all(&folder)?;
+    Ok(std::fs::write(folder.join(name), text)?)
 }

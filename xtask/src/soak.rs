@@ -44,7 +44,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         document.push_str("```\n");
     }
     if record {
-        std::fs::write(root.join("docs/evidence/soak-embedded.md"), document)?;
+        crate::record_evidence(root, "soak-embedded.md", &document)?;
     }
     Ok(())
 }

@@ -204,7 +204,8 @@ fn find_the_same(ground: &Ground<'_>, access: &WriteAccess, assumptions: &[&Prep
     let postings = StoredPostings::new(Scope::of(access.as_read(), &ground.picture.tenants)?, ground.picture);
     for assumption in assumptions {
         let parts = [TypeSearch::clone(&assumption.search)].into();
-        let request = SearchRequest { parts, after: None, limit: FOUND_MAX, total: TotalMode::None, view: None };
+        let request =
+            SearchRequest { parts, after: None, limit: FOUND_MAX.max(assumption.found.len() + 1), total: TotalMode::None, view: None };
         let found = search_briefly(&postings, &ground.shared.search_cache, &ground.shared.search_settings, &request)?;
         if !found.is_some_and(|found| found.hits.iter().map(|hit| &hit.key.id).eq(&assumption.found)) {
             return Ok(false);

@@ -1,5 +1,6 @@
 //! The store: what is behind the ports of resources and of search.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -197,8 +198,8 @@ impl EmbeddedStore {
         let mut tenant_keys = HashMap::new();
         for (_, bytes) in &records {
             let epoch = record::epoch(bytes)?.unwrap_or(KeyEpoch(0));
-            if !tenant_keys.contains_key(&epoch) {
-                tenant_keys.insert(epoch, self.keys.unwrap(tenant, epoch).await?);
+            if let Entry::Vacant(place) = tenant_keys.entry(epoch) {
+                place.insert(self.keys.unwrap(tenant, epoch).await?);
             }
         }
         let bytes: usize = records.iter().map(|(_, bytes)| bytes.len()).sum();

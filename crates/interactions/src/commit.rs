@@ -49,19 +49,23 @@ impl Interactions {
         WriteOutcome { effect, key: Some(key), version: change.version, last_updated: Some(last_updated), json, issues }
     }
 
-    /// What `If-Match` and `If-None-Match` demand of a write's target.
+    /// What `If-Match` and `If-None-Match` demand of a write's target, besides what the write itself rests on (`own`), which
+    /// stays the demand where there is one.
     pub(crate) async fn precondition(
         &self,
         access: &WriteAccess,
         key: &ResourceKey,
+        own: Precondition,
         if_match: Option<&str>,
         if_none_match: Option<&str>,
     ) -> Result<Precondition> {
         let expected = if_match.map(|tags| EntityTags::parse(tags, "If-Match")).transpose()?;
         let unwanted = if_none_match.map(|tags| EntityTags::parse(tags, "If-None-Match")).transpose()?;
         match (expected, unwanted) {
-            (None, None) => Ok(Precondition::None),
-            (Some(EntityTags::Versions(versions)), None) if versions.len() == 1 => Ok(Precondition::Version(versions[0])),
+            (None, None) => Ok(own),
+            (Some(EntityTags::Versions(versions)), None) if versions.len() == 1 && own == Precondition::None => {
+                Ok(Precondition::Version(versions[0]))
+            }
             (expected, unwanted) => {
                 let current = self.store.read(access.as_read(), key).await?;
                 let live = current.as_ref().filter(|current| matches!(current.content, Content::Resource(_)));
@@ -70,7 +74,10 @@ impl Interactions {
                 if !holds {
                     return Err(precondition_failed(key, current.as_ref().map(state)));
                 }
-                Ok(Precondition::Unchanged(current.map(|current| current.version)))
+                Ok(match own {
+                    Precondition::None => Precondition::Unchanged(current.map(|current| current.version)),
+                    own => own,
+                })
             }
         }
     }

@@ -47,7 +47,7 @@ impl Interactions {
                 }
             };
             let key = ResourceKey::new(resource_type, id);
-            let precondition = self.precondition(access, &key, if_match, None).await?;
+            let precondition = self.precondition(access, &key, Precondition::None, if_match, None).await?;
             let change = Change { key: key.clone(), method: Method::Delete, precondition, content: ChangeContent::Delete };
             match self.commit_one(access, change, assumptions).await? {
                 Attempt::Done(outcome, last_updated) => {

@@ -57,11 +57,9 @@ impl Interactions {
         check_write(access, Interaction::Update, resource_type)?;
         let document = self.parse_resource(body, resource_type).await?;
         for _ in 0..self.limits.stale_rounds_max {
-            let Destination { key, method, mut precondition, assumptions } =
+            let Destination { key, method, precondition, assumptions } =
                 self.destination(access, base, resource_type, &target, &document).await?;
-            if if_match.is_some() || if_none_match.is_some() {
-                precondition = self.precondition(access, &key, if_match, if_none_match).await?;
-            }
+            let precondition = self.precondition(access, &key, precondition, if_match, if_none_match).await?;
             let prepared = self.prepare_document(base, &document, &key).await?;
             let shown = (returning == Returning::Representation).then(|| prepared.body.clone());
             let content = ChangeContent::Put { body: prepared.body, entries: prepared.entries };

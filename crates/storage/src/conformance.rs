@@ -2,7 +2,7 @@
 //!
 //! A backend names a function that makes stores and calls [`store_conformance!`](crate::store_conformance) in its tests:
 //!
-//! ```ignore
+//! ```text
 //! async fn make(tenants: Vec<TenantId>) -> Stores { … }
 //! fhirpool_storage::store_conformance!(crate::tests::make);
 //! ```

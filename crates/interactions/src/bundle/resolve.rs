@@ -169,7 +169,7 @@ impl Lookups<'_> {
         };
         let key = ResourceKey::new(resource_type, id);
         self.claim(index, &key, true)?;
-        let precondition = self.interactions.precondition(self.access, &key, entry.if_match.as_deref(), None).await?;
+        let precondition = self.interactions.precondition(self.access, &key, Precondition::None, entry.if_match.as_deref(), None).await?;
         Ok(Resolution::Delete { key, precondition })
     }
 
@@ -182,7 +182,7 @@ impl Lookups<'_> {
         body_id: Option<&ResourceId>,
         makers: &mut HashMap<Arc<TypeSearch>, usize>,
     ) -> Result<Resolution> {
-        let (key, method, mut precondition) = match target {
+        let (key, method, precondition) = match target {
             OwnedTarget::Id(id) => (ResourceKey::new(resource_type, id.clone()), Method::Put, Precondition::None),
             OwnedTarget::Criteria(query) => {
                 let criteria = self.criteria(resource_type, query)?;
@@ -202,9 +202,7 @@ impl Lookups<'_> {
         };
         self.claim(index, &key, false)?;
         let (if_match, if_none_match) = (entry.if_match.as_deref(), entry.if_none_match.as_deref());
-        if if_match.is_some() || if_none_match.is_some() {
-            precondition = self.interactions.precondition(self.access, &key, if_match, if_none_match).await?;
-        }
+        let precondition = self.interactions.precondition(self.access, &key, precondition, if_match, if_none_match).await?;
         Ok(Resolution::Put { key, method, precondition })
     }
 

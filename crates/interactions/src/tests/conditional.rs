@@ -1,5 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use fhirpool_fhir::VersionId;
+use fhirpool_storage::Precondition;
+
 use super::*;
 use crate::{Effect, ErrorKind};
 
@@ -78,4 +81,22 @@ async fn a_conditional_delete_deletes_one_or_none() {
     assert_eq!(delete("identifier=urn:test|2").await.unwrap_err().kind, ErrorKind::PreconditionFailed);
     assert_eq!(delete("").await.unwrap_err().kind, ErrorKind::BadRequest);
     assert_eq!(server.count("Patient").await, 2);
+}
+
+#[tokio::test]
+async fn a_condition_on_the_version_adds_to_what_a_conditional_update_rests_on() {
+    let server = Server::start().await;
+    let new = patient("new");
+    let refused = server.put_to(Target::Criteria("identifier=urn:test|new"), new, Some("W/\"1\"")).await.unwrap_err();
+    assert_eq!((refused.kind, server.count("Patient").await), (ErrorKind::PreconditionFailed, 0));
+    let there = key("Patient/there");
+    server.put(json!({ "resourceType": "Patient", "id": "there" })).await.unwrap();
+    let demand = async |own: Precondition, if_match: Option<&'static str>, if_none_match: Option<&'static str>| {
+        server.interactions.precondition(&server.access, &there, own, if_match, if_none_match).await.map_err(|error| error.kind)
+    };
+    let own = Precondition::Unchanged(Some(VersionId(1)));
+    assert_eq!(demand(own, Some("W/\"1\""), None).await, Ok(own));
+    assert_eq!(demand(own, Some("W/\"2\""), None).await, Err(ErrorKind::PreconditionFailed));
+    assert_eq!(demand(own, None, Some("*")).await, Err(ErrorKind::PreconditionFailed));
+    assert_eq!(demand(Precondition::None, Some("W/\"1\""), None).await, Ok(Precondition::Version(VersionId(1))));
 }

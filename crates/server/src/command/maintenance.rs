@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fhirpool_embedded::{KeyRingError, LocalKeyRing};
 use fhirpool_embedded::maintenance::{self, Extraction};
+use fhirpool_embedded::{KeyRingError, LocalKeyRing};
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Definitions, ResourceBody};
 use fhirpool_search::Extractors;

@@ -140,7 +140,7 @@ impl Pair {
             None => (self.store.view().await, self.model.view().await),
         };
         let search = TypeSearch { sort: Vec::new(), ..parts(random.pick(&QUERIES[..4]))[0].clone() };
-        let request = |view| SearchRequest { parts: [search.clone()].into(), limit: 2, view: Some(view), ..super::search("Patient") };
+        let request = |view| SearchRequest { parts: [search.clone()].into(), limit: 1_000, view: Some(view), ..super::search("Patient") };
         let assumption = |page: SearchPage| {
             let found = page.hits.into_iter().map(|hit| hit.key.id).collect();
             vec![Assumption { search: Arc::new(search.clone()), found, sequence: page.view.sequence }]
