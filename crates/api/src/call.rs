@@ -7,6 +7,7 @@ use axum::body::Body;
 use fhirpool_authz::{Interaction, Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType, Timestamp};
 use fhirpool_interactions::{Returning, check_no_parameters};
+use fhirpool_storage::Freshness;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MODIFIED_SINCE};
 use http::request::Parts;
 use tokio::time::Instant;
@@ -18,6 +19,9 @@ use crate::error::{ApiError, Result};
 use crate::negotiation::{MediaType, single};
 use crate::prefer::Prefer;
 use crate::routes::PathNames;
+
+/// What the answer of a search must know of.
+const CONSISTENCY: HeaderName = HeaderName::from_static("x-consistency");
 
 /// One request.
 pub(crate) struct Call<'a> {
@@ -86,6 +90,16 @@ impl<'a> Call<'a> {
         resource_type: Option<ResourceType>,
     ) -> Result<WriteAccess> {
         Ok(WriteAccess::authorize_for(principal, &self.tenant, interaction, resource_type)?)
+    }
+
+    /// What the answers of searches must know of: by the header `X-Consistency`, one's own writes where it is absent.
+    pub fn freshness(&self) -> Result<Freshness> {
+        match self.header(&CONSISTENCY)? {
+            None | Some("client") => Ok(Freshness::OwnWrites),
+            Some("eventual") => Ok(Freshness::Eventual),
+            Some("tenant") => Ok(Freshness::Tenant),
+            Some(_) => Err(ApiError::bad_request("X-Consistency is one of client, eventual and tenant")),
+        }
     }
 
     /// A header that may stand once.

@@ -58,6 +58,7 @@ pub struct Limit {
 pub struct ReadAccess {
     tenant: TenantId,
     subject: Arc<str>,
+    client: Option<Arc<str>>,
     types: TypeSet,
     limit: Option<Arc<Limit>>,
 }
@@ -107,7 +108,13 @@ pub fn authorize(
     if !resource_type.map_or(!types.is_empty(), |resource_type| types.contains(resource_type)) {
         return Err(AccessDenied::Forbidden);
     }
-    let read = |types| ReadAccess { tenant: tenant.clone(), subject: principal.subject.clone(), types, limit: None };
+    let read = |types| ReadAccess {
+        tenant: tenant.clone(),
+        subject: principal.subject.clone(),
+        client: principal.client.clone(),
+        types,
+        limit: None,
+    };
     if interaction.writes() {
         Ok(Access::Write(WriteAccess { read: read(principal.grants.types(Interaction::Read)), grants: principal.grants.clone() }))
     } else {
@@ -141,6 +148,11 @@ impl ReadAccess {
     /// Who asked.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// The application that asked, where its token names one. With the subject it is the client whose own writes a search must find.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
     }
 
     /// Whether resources of this type may be looked at.

@@ -17,7 +17,7 @@ use fhirpool_fhir::json::{Document, Value};
 use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp};
 use fhirpool_search::{Extractors, parse};
 use fhirpool_storage::{
-    Change, ChangeContent, Commit, CommitOutcome, Method, Precondition, ResourceStore, SearchIndex, SearchRequest, TotalMode,
+    Change, ChangeContent, Commit, CommitOutcome, Freshness, Method, Precondition, ResourceStore, SearchIndex, SearchRequest, TotalMode,
 };
 
 const BASE: &str = "http://localhost/tenant/demo";
@@ -135,7 +135,14 @@ impl Bench {
         let options = parse::Options { base: BASE, handling: parse::Handling::Strict, limits: parse::Limits::default(), now: now() };
         let query = parse::parse(&self.definitions, &scope, &parse::decode_query(query)?, &options)?;
         let limit = if query.only_counts() { 0 } else { query.count.unwrap_or(20) as usize };
-        Ok(SearchRequest { parts: query.parts, after: None, limit, total: TotalMode::UpTo(10_000), view: None })
+        Ok(SearchRequest {
+            parts: query.parts,
+            after: None,
+            limit,
+            total: TotalMode::UpTo(10_000),
+            view: None,
+            freshness: Freshness::Exact,
+        })
     }
 }
 

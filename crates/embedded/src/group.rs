@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::{OrderedId, Timestamp, VersionId};
 use fhirpool_search::{IndexEntry, TypeSearch};
-use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition, Result, SearchRequest, TotalMode};
+use fhirpool_storage::{ChangeOutcome, CommitOutcome, Freshness, Precondition, Result, SearchRequest, TotalMode};
 
 use crate::database::{Batch, Bytes, Space};
 use crate::feed::{PART_BYTES, write_entry};
@@ -204,8 +204,14 @@ fn find_the_same(ground: &Ground<'_>, access: &WriteAccess, assumptions: &[&Prep
     let postings = StoredPostings::new(Scope::of(access.as_read(), &ground.picture.tenants)?, ground.picture);
     for assumption in assumptions {
         let parts = [TypeSearch::clone(&assumption.search)].into();
-        let request =
-            SearchRequest { parts, after: None, limit: FOUND_MAX.max(assumption.found.len() + 1), total: TotalMode::None, view: None };
+        let request = SearchRequest {
+            parts,
+            after: None,
+            limit: FOUND_MAX.max(assumption.found.len() + 1),
+            total: TotalMode::None,
+            view: None,
+            freshness: Freshness::Exact,
+        };
         let found = search_briefly(&postings, &ground.shared.search_cache, &ground.shared.search_settings, &request)?;
         if !found.is_some_and(|found| found.hits.iter().map(|hit| &hit.key.id).eq(&assumption.found)) {
             return Ok(false);

@@ -12,7 +12,7 @@ use fhirpool_fhir::{OrderedId, ResourceId, ResourceKey};
 use fhirpool_search::{IndexEntry, TypeSearch};
 use fhirpool_storage::value::{Codec, Compressed};
 use fhirpool_storage::{
-    Assumption, Change, ChangeContent, Content, Method, Precondition, Result, SearchRequest, StorageError, TenantKey, TotalMode,
+    Assumption, Change, ChangeContent, Content, Freshness, Method, Precondition, Result, SearchRequest, StorageError, TenantKey, TotalMode,
 };
 
 use crate::database::{Bytes, Snapshot, Space};
@@ -124,7 +124,7 @@ impl Preparation {
             let prefix = TypeRange::new(&scope, search.resource_type)?.after(None).start;
             let parts = [TypeSearch::clone(&search)].into();
             let limit = FOUND_MAX.max(found.len() + 1);
-            let request = SearchRequest { parts, after: None, limit, total: TotalMode::None, view: None };
+            let request = SearchRequest { parts, after: None, limit, total: TotalMode::None, view: None, freshness: Freshness::Exact };
             let now = crate::search::search(&postings, &shared.search_cache, &shared.search_settings, &request)?;
             if !now.hits.iter().map(|hit| &hit.key.id).eq(&found) {
                 return Ok(None);

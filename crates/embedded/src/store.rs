@@ -375,7 +375,8 @@ impl SearchIndex for EmbeddedStore {
         let scope = Scope::of(access, &picture.tenants)?;
         request.parts.iter().try_for_each(|part| scope.check(part.resource_type))?;
         let postings = StoredPostings::new(scope, &picture);
-        let page = |found: Found| SearchPage { view: picture.view(), hits: found.hits, more: found.more, total: found.total };
+        let page =
+            |found: Found| SearchPage { view: picture.view(), hits: found.hits, more: found.more, total: found.total, caught_up: true };
         if let Some(found) = search_briefly(&postings, &self.shared.search_cache, &self.shared.search_settings, request)? {
             return Ok(page(found));
         }

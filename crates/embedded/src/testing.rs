@@ -12,7 +12,7 @@ use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp, VersionId};
 use fhirpool_search::{Clause, Extractors, IndexEntry, TypeSearch, ValueTest};
 use fhirpool_storage::{
-    Change, ChangeContent, Commit, CommitOutcome, Content, Method, Precondition, ResourceStore, Result, SearchIndex, SearchPage,
+    Change, ChangeContent, Commit, CommitOutcome, Content, Freshness, Method, Precondition, ResourceStore, Result, SearchIndex, SearchPage,
     SearchRequest, StoredVersion, TotalMode,
 };
 
@@ -65,7 +65,8 @@ impl TestStore {
 
     pub(crate) async fn patients(&self, tenant: &str, filter: Vec<Clause>, limit: usize) -> SearchPage {
         let part = TypeSearch { resource_type: key("Patient", "x").resource_type, filter, sort: Vec::new() };
-        let request = SearchRequest { parts: [part].into(), after: None, limit, total: TotalMode::Accurate, view: None };
+        let request =
+            SearchRequest { parts: [part].into(), after: None, limit, total: TotalMode::Accurate, view: None, freshness: Freshness::Exact };
         self.store.search(&reader(tenant), &request).await.unwrap()
     }
 

@@ -19,7 +19,7 @@ async fn make(tenants: Vec<TenantId>) -> Stores {
     for tenant in &tenants {
         store.register_tenant(tenant).await.unwrap();
     }
-    Stores { resources: store.clone(), index: store, keep: Box::new(folder) }
+    Stores { resources: store.clone(), index: store, pictures: true, keep: Box::new(folder) }
 }
 
 fhirpool_storage::store_conformance!(crate::make);

@@ -96,6 +96,8 @@ issue_codes! {
     Exception = "exception",
     /// It took too long.
     Timeout = "timeout",
+    /// Not all that was to be asked could answer in time.
+    Incomplete = "incomplete",
     /// A limit of the client's is reached.
     Throttled = "throttled",
     /// Done.

@@ -3,6 +3,7 @@
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::json::{Document, Value};
 use fhirpool_fhir::{Issue, IssueCode};
+use fhirpool_storage::Freshness;
 
 use crate::prepare::resource_type_of;
 use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, Result, Returning};
@@ -33,6 +34,8 @@ pub struct BundleRequest<'a> {
     pub returning: Returning,
     /// What becomes of unknown parameters of searches.
     pub handling: Handling,
+    /// What the answers of searches must know of.
+    pub freshness: Freshness,
 }
 
 /// What all entries have in common.
@@ -41,6 +44,7 @@ struct BundleContext {
     base: String,
     returning: Returning,
     handling: Handling,
+    freshness: Freshness,
 }
 
 /// Which of the two a Bundle is.
@@ -54,8 +58,8 @@ impl Interactions {
     /// Does what a Bundle of type `batch` or `transaction` says, and answers entry by entry in its order.
     pub async fn bundle(&self, access: &WriteAccess, request: BundleRequest<'_>) -> Result<BundleOutcome> {
         crate::access::check_unlimited(access.as_read())?;
-        let BundleRequest { base, body, returning, handling } = request;
-        let context = BundleContext { base: base.to_owned(), returning, handling };
+        let BundleRequest { base, body, returning, handling, freshness } = request;
+        let context = BundleContext { base: base.to_owned(), returning, handling, freshness };
         let (reader, base) = (access.clone(), context.base.clone());
         let (kind, document, entries) = self
             .work(body.len(), move |this| {

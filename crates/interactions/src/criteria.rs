@@ -7,7 +7,7 @@ use fhirpool_fhir::ResourceType;
 use fhirpool_search::TypeSearch;
 use fhirpool_search::parse::{self, Options, Scope};
 use fhirpool_search::{Summary, Total};
-use fhirpool_storage::{Assumption, SearchRequest, TotalMode, View};
+use fhirpool_storage::{Assumption, Freshness, SearchRequest, TotalMode, View};
 
 use crate::parameters::decode;
 use crate::{InteractionError, Interactions, Result};
@@ -55,6 +55,7 @@ impl Interactions {
             limit,
             total: TotalMode::None,
             view: Some(view.clone()),
+            freshness: Freshness::Exact,
         };
         let page = self.index.search(access, &request).await?;
         let found = page.hits.into_iter().map(|hit| hit.key.id).collect();

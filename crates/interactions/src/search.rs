@@ -6,7 +6,7 @@ use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{ResourceKey, ResourceType};
 use fhirpool_search::parse::{self, Options, PAGE_PARAMETER, Scope, decode_query, encode_query};
 use fhirpool_search::{Clause, Position, Query, Total, TypeSearch};
-use fhirpool_storage::{SearchPage, SearchRequest, TotalMode, View};
+use fhirpool_storage::{Freshness, SearchPage, SearchRequest, TotalMode, View};
 
 use crate::access::check_read;
 use crate::page_token::Page;
@@ -45,6 +45,8 @@ pub struct SearchInteraction<'a> {
     pub query: &'a str,
     /// What becomes of unknown parameters.
     pub handling: Handling,
+    /// What the answer must know of.
+    pub freshness: Freshness,
 }
 
 /// A search that was understood and is allowed.
@@ -55,6 +57,7 @@ pub(crate) struct PreparedSearch {
     query: Query,
     /// The page asked for; `None`: the first.
     page: Option<(String, Page, Position)>,
+    freshness: Freshness,
 }
 
 impl Interactions {
@@ -67,7 +70,7 @@ impl Interactions {
 
     /// Reads a search and checks that it is allowed.
     pub(crate) fn prepare_search(&self, access: &ReadAccess, request: SearchInteraction<'_>) -> Result<PreparedSearch> {
-        let SearchInteraction { base, scope, query, handling } = request;
+        let SearchInteraction { base, scope, query, handling, freshness } = request;
         let (address, scope) = match scope {
             SearchScope::Type(resource_type) => (resource_type.to_string(), Scope::Type(resource_type)),
             SearchScope::Tenant => (String::new(), Scope::System),
@@ -101,7 +104,7 @@ impl Interactions {
             page = Some((token, sealed, position));
         }
         authorize(access, &scope, &mut query)?;
-        Ok(PreparedSearch { address, query, page })
+        Ok(PreparedSearch { address, query, page, freshness })
     }
 
     /// Runs a search, in a certain view where one is given.
@@ -127,6 +130,7 @@ impl Interactions {
             limit: limit.min(self.limits.page_size_max),
             total,
             view,
+            freshness: search.freshness,
         };
         let found = if query.parts.is_empty() { None } else { Some(self.index.search(access, &request).await?) };
         let total = match (&search.page, &found) {
@@ -136,6 +140,7 @@ impl Interactions {
         };
         let mut answer = Answer::default();
         if let Some(found) = &found {
+            answer.behind = !found.caught_up;
             answer.matches = self.read_hits(access, found).await?;
             if !query.includes.is_empty() || !query.revincludes.is_empty() {
                 answer.included = self.included(access, base, &found.view, query, &answer.matches).await?;
@@ -156,7 +161,7 @@ impl Interactions {
     }
 
     fn links(&self, access: &ReadAccess, base: &str, search: &PreparedSearch, total: Option<u64>, next: Option<Position>) -> Links {
-        let PreparedSearch { address, query, page } = search;
+        let PreparedSearch { address, query, page, .. } = search;
         let at = if address.is_empty() { base.to_owned() } else { format!("{base}/{address}") };
         let own_query = encode_query(&query.self_parameters);
         let first = if own_query.is_empty() { at.clone() } else { format!("{at}?{own_query}") };
@@ -209,5 +214,12 @@ fn plain_search(resource_type: ResourceType, clause: Clause) -> TypeSearch {
 
 /// A request for at most so many hits of these searches in a view.
 fn plain_request(parts: Vec<TypeSearch>, limit: usize, view: &View) -> SearchRequest {
-    SearchRequest { parts: Arc::from(parts), after: None, limit, total: TotalMode::None, view: Some(view.clone()) }
+    SearchRequest {
+        parts: Arc::from(parts),
+        after: None,
+        limit,
+        total: TotalMode::None,
+        view: Some(view.clone()),
+        freshness: Freshness::Eventual,
+    }
 }

@@ -16,6 +16,7 @@ use fhirpool_authz::{Principal, TenantId, WriteAccess};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
 use fhirpool_fhir::{Definitions, ResourceId, ResourceKey, ResourceType, Timestamp};
 use fhirpool_search::Extractors;
+use fhirpool_storage::Freshness;
 use serde_json::{Value, json};
 
 use crate::{
@@ -156,7 +157,7 @@ impl Server {
     async fn search(&self, address: &str) -> Result<Value> {
         let (path, query) = address.split_once('?').unwrap_or((address, ""));
         let scope = if path.is_empty() { SearchScope::Tenant } else { SearchScope::Type(resource_type(path)) };
-        let request = SearchInteraction { base: BASE, scope, query, handling: Handling::Strict };
+        let request = SearchInteraction { base: BASE, scope, query, handling: Handling::Strict, freshness: Freshness::default() };
         self.interactions.search(self.access.as_read(), request).await.map(|outcome| json_of(&outcome.json))
     }
 
@@ -165,7 +166,13 @@ impl Server {
     }
 
     async fn bundle_returning(&self, bundle: Value, returning: Returning) -> Result<Value> {
-        let request = BundleRequest { base: BASE, body: bundle.to_string().into_bytes(), returning, handling: Handling::Strict };
+        let request = BundleRequest {
+            base: BASE,
+            body: bundle.to_string().into_bytes(),
+            returning,
+            handling: Handling::Strict,
+            freshness: Freshness::default(),
+        };
         self.interactions.bundle(&self.access, request).await.map(|outcome| json_of(&outcome.json))
     }
 

@@ -28,8 +28,8 @@ use fhirpool_search::testing::{BASE, read_query};
 use fhirpool_search::{Extractors, TypeSearch};
 
 use crate::{
-    Change, ChangeContent, Commit, CommitOutcome, Content, HistoryEntry, HistoryRequest, HistoryScope, Method, Precondition, ResourceStore,
-    SearchIndex, SearchPage, SearchRequest, StoredVersion, TotalMode, View,
+    Change, ChangeContent, Commit, CommitOutcome, Content, Freshness, HistoryEntry, HistoryRequest, HistoryScope, Method, Precondition,
+    ResourceStore, SearchIndex, SearchPage, SearchRequest, StoredVersion, TotalMode, View,
 };
 
 pub mod access;
@@ -50,6 +50,9 @@ pub struct Stores {
     pub resources: Arc<dyn ResourceStore>,
     /// Its index.
     pub index: Arc<dyn SearchIndex>,
+    /// Whether the index answers of the very picture that a search names. One that does not answers of what is newest, shows
+    /// nothing that is not in the picture, and may find the changes of a commit one by one.
+    pub pictures: bool,
     /// What must live as long (a folder, a process).
     pub keep: Box<dyn Any + Send + Sync>,
 }
@@ -62,15 +65,17 @@ pub struct Fixture {
     pub b: Client,
     /// Of a tenant that the store does not know.
     pub stranger: Client,
+    /// [`Stores::pictures`].
+    pub pictures: bool,
     _keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Fixture {
     /// Of a backend that knows just the tenants it is given.
     pub async fn new<F: Future<Output = Stores>>(make: impl FnOnce(Vec<TenantId>) -> F) -> Self {
-        let Stores { resources, index, keep } = make(["a", "b"].map(tenant).to_vec()).await;
+        let Stores { resources, index, pictures, keep } = make(["a", "b"].map(tenant).to_vec()).await;
         let client = |name| Client::new(&resources, &index, &Principal::operator(tenant(name)));
-        Self { a: client("a"), b: client("b"), stranger: client("c"), _keep: keep }
+        Self { a: client("a"), b: client("b"), stranger: client("c"), pictures, _keep: keep }
     }
 }
 
@@ -248,7 +253,7 @@ pub fn parts(query: &str) -> Arc<[TypeSearch]> {
 
 /// The first page of a query.
 pub fn search(query: &str) -> SearchRequest {
-    SearchRequest { parts: parts(query), after: None, limit: 1000, total: TotalMode::None, view: None }
+    SearchRequest { parts: parts(query), after: None, limit: 1000, total: TotalMode::None, view: None, freshness: Freshness::OwnWrites }
 }
 
 /// A history in pages of so many.

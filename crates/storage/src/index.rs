@@ -22,6 +22,23 @@ pub struct SearchRequest {
     pub total: TotalMode,
     /// Evaluate in this picture; `None`: the newest.
     pub view: Option<View>,
+    /// What the answer must know of.
+    pub freshness: Freshness,
+}
+
+/// What a search must know of. An index that is never behind its store knows of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Freshness {
+    /// Whatever the index knows already.
+    Eventual,
+    /// What was acknowledged to the same client (subject and application) before the search began; after a bounded wait the page
+    /// says that it may lack some.
+    #[default]
+    OwnWrites,
+    /// What was acknowledged to anyone of the tenant before the search began; bounded likewise.
+    Tenant,
+    /// The same, and an answer that may lack some is [`crate::StorageError::Unavailable`]: what conditional criteria need.
+    Exact,
 }
 
 /// How to count all matches.
@@ -46,6 +63,8 @@ pub struct SearchPage {
     pub more: bool,
     /// All matches, as far as [`TotalMode`] asked and allowed.
     pub total: Option<u64>,
+    /// Whether the index had caught up with what [`SearchRequest::freshness`] asks for.
+    pub caught_up: bool,
 }
 
 /// One hit.
@@ -66,4 +85,14 @@ pub struct SearchHit {
 pub trait SearchIndex: Send + Sync {
     /// A page of hits.
     async fn search(&self, access: &ReadAccess, request: &SearchRequest) -> Result<SearchPage>;
+}
+
+/// Finds resources by what the store itself keeps, without an index: exactly, and at once.
+///
+/// Contract: what is given holds every resource that a committed version in the store, or one that is being written, makes match;
+/// it may hold others.
+#[async_trait]
+pub trait ExactLookup: Send + Sync {
+    /// Everything that may match; `None`: the store cannot tell for such criteria, or there are too many.
+    async fn lookup(&self, access: &ReadAccess, search: &TypeSearch) -> Result<Option<Vec<ResourceKey>>>;
 }

@@ -56,3 +56,25 @@ pub trait KeyRing: Send + Sync {
     /// The tenant's key of an epoch that a stored value names; [`crate::StorageError::UnknownTenant`] if it was destroyed.
     async fn unwrap(&self, tenant: &TenantId, epoch: KeyEpoch) -> Result<Arc<TenantKey>>;
 }
+
+/// A data key as it is stored: readable only by who may unwrap it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Its epoch.
+    pub epoch: KeyEpoch,
+    /// The wrapped bytes; empty: it was destroyed.
+    pub wrapped: Vec<u8>,
+}
+
+/// Keeps wrapped keys where all nodes see them, apart from what they seal.
+#[async_trait]
+pub trait WrappedKeys: Send + Sync {
+    /// All of a tenant's, by epoch, read strongly.
+    async fn list(&self, tenant: &TenantId) -> Result<Vec<WrappedKey>>;
+
+    /// Adds a key of an epoch that has none; `false`: there is one already.
+    async fn add(&self, tenant: &TenantId, key: &WrappedKey) -> Result<bool>;
+
+    /// Destroys all of a tenant's for good; what remains says only that they were there.
+    async fn destroy(&self, tenant: &TenantId) -> Result<()>;
+}

@@ -3,9 +3,12 @@
 //!
 //! Deliberately absent: a vendor, HTTP, FHIR's rules of interactions.
 
+mod candidates;
+mod change_feed;
 mod commit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod content;
 mod error;
 mod index;
 mod keys;
@@ -14,10 +17,16 @@ pub mod memory;
 mod resource_store;
 pub mod value;
 
+pub use candidates::{Candidate, CandidateIndex, CandidatePage, IndexDocument, IndexOutcome, IndexWriter};
+pub use change_feed::{
+    ChangeFeed, ChangeLog, DeadLetter, DeadLetters, FeedChange, FeedPage, FeedPosition, FeedRecord, FeedVersion, Lease, Leases, LogEntry,
+    Shard, ShardId, WriteMarks,
+};
 pub use commit::{Assumption, Change, ChangeContent, ChangeOutcome, Commit, CommitOutcome, Method, Precondition};
+pub use content::{ContentInfo, ContentName, ContentStore, UploadTerms};
 pub use error::{Result, StorageError};
-pub use index::{SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
-pub use keys::{KeyEpoch, KeyRing, TenantKey};
+pub use index::{ExactLookup, Freshness, SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
+pub use keys::{KeyEpoch, KeyRing, TenantKey, WrappedKey, WrappedKeys};
 pub use resource_store::{
     Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, ResourceStore, StoredVersion, View,
 };

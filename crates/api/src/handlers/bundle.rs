@@ -15,6 +15,6 @@ pub(super) async fn bundle(call: &Call<'_>, principal: &Principal, body: Body) -
     let access = call.write_access(principal, Interaction::Bundle, None)?;
     let body = call.json_body(body).await?;
     let returning = call.prefer.returning.unwrap_or(Returning::Minimal);
-    let request = BundleRequest { base: &call.base()?, body, returning, handling: call.prefer.handling };
+    let request = BundleRequest { base: &call.base()?, body, returning, handling: call.prefer.handling, freshness: call.freshness()? };
     Ok(call.state.interactions.bundle(&access, request).await?.into())
 }

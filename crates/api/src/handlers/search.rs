@@ -42,7 +42,7 @@ pub(super) async fn by_post(call: &Call<'_>, principal: &Principal, body: Body) 
 async fn search(call: &Call<'_>, principal: &Principal, query: &str) -> Result<Answer> {
     let (scope, resource_type) = scope(call)?;
     let access = call.read_access(principal, Interaction::Search, resource_type)?;
-    let request = SearchInteraction { base: &call.base()?, scope, query, handling: call.prefer.handling };
+    let request = SearchInteraction { base: &call.base()?, scope, query, handling: call.prefer.handling, freshness: call.freshness()? };
     Ok(call.state.interactions.search(&access, request).await?.into())
 }
 

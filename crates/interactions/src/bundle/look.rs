@@ -55,7 +55,13 @@ impl Interactions {
         entry: &Entry,
     ) -> Result<Option<PreparedSearch>> {
         let Action::Look { address: Address::Search { scope, query }, .. } = &entry.action else { return Ok(None) };
-        let request = SearchInteraction { base: &context.base, scope: scope.clone(), query, handling: context.handling };
+        let request = SearchInteraction {
+            base: &context.base,
+            scope: scope.clone(),
+            query,
+            handling: context.handling,
+            freshness: context.freshness,
+        };
         self.prepare_search(access, request).map(Some)
     }
 

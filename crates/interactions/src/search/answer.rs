@@ -1,7 +1,7 @@
 //! The searchset Bundle (R4 bundle.html#searchset), written straight from stored bodies.
 
 use fhirpool_fhir::json::write_string;
-use fhirpool_fhir::{OperationOutcome, ResourceBody, ResourceKey, Timestamp, VersionId};
+use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceKey, Timestamp, VersionId};
 use fhirpool_search::Query;
 use fhirpool_storage::{Content, StoredVersion};
 
@@ -32,6 +32,8 @@ impl Entry {
 pub(super) struct Answer {
     pub matches: Vec<Entry>,
     pub included: Vec<Entry>,
+    /// Whether the index was behind what the search had to know of.
+    pub behind: bool,
 }
 
 /// The links of an answer.
@@ -59,7 +61,11 @@ impl Interactions {
         write_links(&links, &mut out);
         let bytes: usize = answer.matches.iter().chain(&answer.included).map(|entry| entry.body.text.len() + 256).sum();
         let subset = Subset::of_query(query);
-        let outcome = (!query.warnings.is_empty()).then(|| OperationOutcome { issues: query.warnings.clone() }.to_json());
+        let mut issues = query.warnings.clone();
+        if answer.behind {
+            issues.push(Issue::warning(IssueCode::Incomplete, "the index was behind: the latest changes may be missing; search again"));
+        }
+        let outcome = (!issues.is_empty()).then(|| OperationOutcome { issues }.to_json());
         let outcome_id = outcome.as_ref().map(|_| self.ids.next_id());
         let base = base.to_owned();
         // Shortening costs as much as parsing; copying whole bodies does not.

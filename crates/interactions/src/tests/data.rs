@@ -14,7 +14,13 @@ fn unpacked(path: &str) -> Vec<u8> {
 }
 
 async fn load(server: &Server, path: &str) -> Value {
-    let request = BundleRequest { base: BASE, body: unpacked(path), returning: Returning::Minimal, handling: Handling::Strict };
+    let request = BundleRequest {
+        base: BASE,
+        body: unpacked(path),
+        returning: Returning::Minimal,
+        handling: Handling::Strict,
+        freshness: Freshness::default(),
+    };
     let response = server.interactions.bundle(&server.access, request).await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
     let response = json_of(&response.json);
     for (index, entry) in response["entry"].as_array().unwrap().iter().enumerate() {

@@ -15,7 +15,7 @@ pub(crate) async fn make(tenants: Vec<TenantId>) -> Stores {
         Timestamp(1_700_000_000_000 + *calls / 3 * 5)
     };
     let store = Arc::new(MemoryStore::new(&tenants, extractors(), now));
-    Stores { resources: store.clone(), index: store, keep: Box::new(()) }
+    Stores { resources: store.clone(), index: store, pictures: true, keep: Box::new(()) }
 }
 
 mod on_memory {

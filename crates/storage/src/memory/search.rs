@@ -40,7 +40,7 @@ pub(super) fn page(tenant: &Tenant, access: &ReadAccess, request: &SearchRequest
     }
     let more = hits.len() > request.limit;
     hits.truncate(request.limit);
-    Ok(SearchPage { view, hits, more, total })
+    Ok(SearchPage { view, hits, more, total, caught_up: true })
 }
 
 /// A tenant's resources as an access sees them.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use fhirpool_fhir::definitions::{Definitions, ParameterNumber};
 use fhirpool_fhir::{DateInterval, OrderedId, ResourceId, ResourceKey, ResourceType, Timestamp};
 use fhirpool_search::{Clause, Comparator, Extractors, IndexEntry, SortBy, SortTarget, TypeSearch, ValueTest, reference_value};
-use fhirpool_storage::{SearchRequest, TotalMode};
+use fhirpool_storage::{Freshness, SearchRequest, TotalMode};
 use proptest::prelude::*;
 
 use super::memory::Put;
@@ -118,6 +118,6 @@ pub(super) fn any_request() -> impl Strategy<Value = SearchRequest> {
         parts.sort_by_key(|(resource_type, _)| *resource_type);
         parts.dedup_by_key(|(resource_type, _)| *resource_type);
         let parts = parts.into_iter().map(|(resource_type, filter)| TypeSearch { resource_type, filter, sort: sort.clone() });
-        SearchRequest { parts: parts.collect(), after: None, limit, total, view: None }
+        SearchRequest { parts: parts.collect(), after: None, limit, total, view: None, freshness: Freshness::Exact }
     })
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fhirpool_fhir::{ResourceKey, ResourceType};
 use fhirpool_search::{Clause, SortBy, SortTarget, TypeSearch, ValueTest};
-use fhirpool_storage::{Change, SearchIndex, SearchPage, SearchRequest, TotalMode, View};
+use fhirpool_storage::{Change, Freshness, SearchIndex, SearchPage, SearchRequest, TotalMode, View};
 
 use crate::testing::{CODE, TestStore, key, open, put, reader, tenant, uuid};
 use crate::{SearchSettings, Settings};
@@ -34,7 +34,7 @@ fn request(view: Option<View>, sort: bool) -> SearchRequest {
         filter: vec![Clause::Matches { parameter: CODE, tests: vec![ValueTest::uri("held")] }],
         sort: if sort { vec![by] } else { Vec::new() },
     };
-    SearchRequest { parts: vec![part].into(), after: None, limit: RESOURCES, total: TotalMode::Accurate, view }
+    SearchRequest { parts: vec![part].into(), after: None, limit: RESOURCES, total: TotalMode::Accurate, view, freshness: Freshness::Exact }
 }
 
 fn ids(page: &SearchPage) -> BTreeSet<String> {
