@@ -90,6 +90,16 @@ impl Action {
             Self::Look { .. } => Phase::Look,
         }
     }
+
+    /// The criteria of an entry that puts a resource on a condition.
+    pub(super) fn creating_criteria(&self) -> Option<(ResourceType, &str)> {
+        match self {
+            Self::Create { resource_type, if_none_exist: Some(query) } => Some((*resource_type, query)),
+            Self::Update { resource_type, target: OwnedTarget::Criteria(query), .. }
+            | Self::Patch { resource_type, target: OwnedTarget::Criteria(query), .. } => Some((*resource_type, query)),
+            _ => None,
+        }
+    }
 }
 
 impl Entry {

@@ -20,6 +20,9 @@ pub(super) struct OwnWrites {
 /// How many resources all searches together may look at: many times what criteria with identifiers need.
 const LOOKS_MAX: usize = 1_000_000;
 
+/// What matches is told up to this number: the resource that asks, and two others.
+const FOUND_MAX: usize = 3;
+
 /// Why it cannot be said what matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unmatched {
@@ -49,7 +52,7 @@ impl OwnWrites {
         Self { by_type, left: LOOKS_MAX }
     }
 
-    /// The first two that match.
+    /// The first that match, [`FOUND_MAX`] at most.
     pub(super) fn matching(&mut self, search: &TypeSearch) -> Result<Vec<ResourceKey>, Unmatched> {
         let Some(of_type) = self.by_type.get(&search.resource_type) else { return Ok(Vec::new()) };
         let candidates = of_type.candidates(search);
@@ -59,7 +62,7 @@ impl OwnWrites {
             let (key, entries) = &of_type.resources[place];
             if matches(&search.filter, key, entries, &Alone).map_err(|_| Unmatched::Undecided)? {
                 found.push(key.clone());
-                if found.len() == 2 {
+                if found.len() == FOUND_MAX {
                     break;
                 }
             }

@@ -30,7 +30,7 @@ pub(super) enum Resolution {
     NothingToDelete,
     /// A conditional create found its resource.
     Matched { key: ResourceKey },
-    /// A conditional create has the criteria of an earlier entry, which makes or finds the resource.
+    /// A conditional create means the resource that another entry makes or finds: one that matches, or the same criteria.
     SameAs(usize),
     /// It only looks.
     Look,
@@ -120,7 +120,74 @@ impl Lookups<'_> {
                 resolutions[index] = resolution.map_err(|error| error.within(&format!("Bundle.entry[{index}]")))?;
             }
         }
+        self.match_own_creations(&mut resolutions)?;
         Ok(resolutions)
+    }
+
+    /// Holds the criteria of conditional entries against what the transaction itself makes. A conditional create that matches
+    /// such a resource means it; an update or patch that does would be about a resource that is written already.
+    fn match_own_creations(&self, resolutions: &mut [Resolution]) -> Result<()> {
+        let mut conditional: Vec<(usize, Arc<TypeSearch>)> = Vec::new();
+        for (index, entry) in self.transaction.entries.iter().enumerate() {
+            if let Some((resource_type, query)) = entry.action.creating_criteria() {
+                conditional.push((index, self.criteria(resource_type, query)?));
+            }
+        }
+        let types: HashSet<ResourceType> = conditional.iter().map(|(_, criteria)| criteria.resource_type).collect();
+        let makers: HashMap<ResourceKey, usize> = resolutions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, resolution)| match resolution {
+                Resolution::Put { key, method: Method::Post, .. } if types.contains(&key.resource_type) => Some((key.clone(), index)),
+                _ => None,
+            })
+            .collect();
+        if makers.is_empty() || (makers.len() == 1 && conditional.len() == 1 && makers.values().any(|maker| *maker == conditional[0].0)) {
+            return Ok(());
+        }
+        let mut own = self.transaction.own_writes(self.interactions, resolutions, &types);
+        for (index, criteria) in conditional {
+            let matched = self.matching_creation(index, &criteria, &mut own, &makers, resolutions);
+            let Some(maker) = matched.map_err(|error| error.within(&format!("Bundle.entry[{index}]")))? else { continue };
+            match (&self.transaction.entries[index].action, &resolutions[index]) {
+                (Action::Create { .. }, Resolution::Put { .. }) => resolutions[index] = Resolution::SameAs(maker),
+                (Action::Create { .. }, Resolution::Matched { .. }) => {
+                    return Err(multiple_matches().within(&format!("Bundle.entry[{index}]")));
+                }
+                (Action::Create { .. }, _) => {}
+                _ => return Err(twice(maker).within(&format!("Bundle.entry[{index}]"))),
+            }
+        }
+        for index in 0..resolutions.len() {
+            // An entry with the criteria of one that has just found its maker means the same maker.
+            if let Resolution::SameAs(first) = resolutions[index]
+                && let Resolution::SameAs(maker) = resolutions[first]
+            {
+                resolutions[index] = Resolution::SameAs(maker);
+            }
+        }
+        Ok(())
+    }
+
+    /// The other entry that makes a resource which the criteria match, and stands to be made.
+    fn matching_creation(
+        &self,
+        index: usize,
+        criteria: &TypeSearch,
+        own: &mut OwnWrites,
+        makers: &HashMap<ResourceKey, usize>,
+        resolutions: &[Resolution],
+    ) -> Result<Option<usize>> {
+        let found = own.matching(criteria).map_err(unmatched)?;
+        let is_conditional = |maker: usize| self.transaction.entries[maker].action.creating_criteria().is_some();
+        let mut others = found.iter().filter_map(|key| makers.get(key).copied()).filter(|maker| {
+            // Of two conditional entries that match each other's resource, the earlier one makes it.
+            *maker != index && (!is_conditional(*maker) || *maker < index) && matches!(resolutions[*maker], Resolution::Put { .. })
+        });
+        match (others.next(), others.next()) {
+            (maker, None) => Ok(maker),
+            _ => Err(multiple_matches()),
+        }
     }
 
     async fn resolution(&mut self, index: usize, entry: &Entry, makers: &mut HashMap<Arc<TypeSearch>, usize>) -> Result<Resolution> {
@@ -280,16 +347,7 @@ impl Lookups<'_> {
     /// The one resource that a conditional reference means, among what is stored and what the transaction writes.
     async fn find_reference(&mut self, criteria: &Arc<TypeSearch>, own: &mut OwnWrites) -> Result<ResourceKey> {
         let stored = self.find(criteria, Without::Written).await?;
-        let written = own.matching(criteria).map_err(|why| match why {
-            Unmatched::Undecided => {
-                let text = "a conditional reference with a chain cannot be resolved to a type that the same transaction writes";
-                InteractionError::of(ErrorKind::NotSupported, text)
-            }
-            Unmatched::TooCostly => {
-                let text = "the conditional references match too many resources of the same transaction; use identifiers";
-                InteractionError::of(ErrorKind::TooCostly, text)
-            }
-        })?;
+        let written = own.matching(criteria).map_err(unmatched)?;
         let stored = stored.into_iter().map(|id| ResourceKey::new(criteria.resource_type, id));
         let mut found = stored.chain(written);
         match (found.next(), found.next()) {
@@ -354,6 +412,19 @@ impl Lookups<'_> {
         }
         *self.claimed_of_type.entry(key.resource_type).or_default() += 1;
         Ok(())
+    }
+}
+
+fn unmatched(why: Unmatched) -> InteractionError {
+    match why {
+        Unmatched::Undecided => {
+            let text = "criteria with a chain cannot be held against a type that the same transaction writes";
+            InteractionError::of(ErrorKind::NotSupported, text)
+        }
+        Unmatched::TooCostly => {
+            let text = "the criteria match too many resources of the same transaction; use identifiers";
+            InteractionError::of(ErrorKind::TooCostly, text)
+        }
     }
 }
 

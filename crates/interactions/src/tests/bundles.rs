@@ -135,6 +135,39 @@ async fn conditional_creates_of_one_transaction_share_what_they_make() {
 }
 
 #[tokio::test]
+async fn a_conditional_create_means_what_another_entry_makes() {
+    let server = Server::start().await;
+    let both = json!({ "resourceType": "Patient", "identifier": [{ "system": "urn:test", "value": "a" }, { "system": "urn:test", "value": "b" }] });
+    let by = |value: &str| json!(format!("identifier=urn:test|{value}"));
+    // The plain creation stands wherever it is; of two conditional ones that match each other, the earlier does.
+    for (conditions, made) in [(vec![(0, "a"), (2, "b")], 1), (vec![(0, "a"), (1, "b"), (2, "a")], 0)] {
+        let mut transaction = bundle(
+            "transaction",
+            &[("POST", "Patient", both.clone()), ("POST", "Patient", both.clone()), ("POST", "Patient", both.clone())],
+        );
+        for (index, value) in conditions {
+            transaction["entry"][index]["request"]["ifNoneExist"] = by(value);
+        }
+        let response = server.bundle(transaction).await.unwrap();
+        for index in 0..3 {
+            assert_eq!(located(&response, index), located(&response, made), "{index}");
+            assert_eq!(status(&response, index), if index == made { "201" } else { "200" }, "{index}");
+        }
+        assert_eq!(server.count("Patient").await, 1);
+        let made = located(&response, made).to_owned();
+        server.bundle(bundle("transaction", &[("DELETE", &made, Value::Null)])).await.unwrap();
+    }
+    let mut twice =
+        bundle("transaction", &[("POST", "Patient", both.clone()), ("POST", "Patient", both.clone()), ("POST", "Patient", both.clone())]);
+    twice["entry"][2]["request"]["ifNoneExist"] = by("a");
+    assert_eq!(server.bundle(twice).await.unwrap_err().kind, ErrorKind::PreconditionFailed);
+    let update = bundle("transaction", &[("POST", "Patient", both.clone()), ("PUT", "Patient?identifier=urn:test|a", both)]);
+    let error = server.bundle(update).await.unwrap_err();
+    assert_eq!((error.kind, error.outcome.issues[0].code), (ErrorKind::BadRequest, fhirpool_fhir::IssueCode::Duplicate));
+    assert_eq!(server.count("Patient").await, 0);
+}
+
+#[tokio::test]
 async fn conditional_references_find_what_is_stored_and_what_the_transaction_makes() {
     let server = Server::start().await;
     let stored = server.create(patient("stored")).await.unwrap().key.unwrap().to_string();
