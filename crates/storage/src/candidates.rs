@@ -77,3 +77,27 @@ pub trait IndexWriter: Send + Sync {
     /// Makes everything applied before this call findable.
     async fn refresh(&self) -> Result<()>;
 }
+
+/// Builds an index anew beside the one that answers, while that goes on being written and searched.
+///
+/// Contract: from [`IndexRebuild::begin`] on, until the swap or the end, [`IndexWriter::apply`] and [`IndexWriter::refresh`] on every
+/// node are of both; a document that the new index refuses is refused. No search looks at the new index before
+/// [`IndexRebuild::swap`], and each looks at just one.
+#[async_trait]
+pub trait IndexRebuild: Send + Sync {
+    /// Makes the new index, empty. Returns when no node writes to the old one alone any more. A rebuild that was left half done is
+    /// ended first.
+    async fn begin(&self) -> Result<()>;
+
+    /// As [`IndexWriter::apply`], to the new index alone.
+    async fn backfill(&self, documents: &[IndexDocument]) -> Result<Vec<IndexOutcome>>;
+
+    /// How many resources (tombstones aside) the old and the new index hold of the access's tenant, both refreshed.
+    async fn counts(&self, access: &WriteAccess) -> Result<(u64, u64)>;
+
+    /// Lets searches go to the new index from now on, in one step, and removes the old one.
+    async fn swap(&self) -> Result<()>;
+
+    /// Removes the new index; what there was stays. Also where there is none.
+    async fn abort(&self) -> Result<()>;
+}

@@ -46,6 +46,8 @@ pub enum FeedChange {
         access: WriteAccess,
         /// At least one.
         versions: Vec<FeedVersion>,
+        /// The transaction that made them, as [`FeedChange::Begun`] names it, where one was begun: it needs no looking after any more.
+        transaction: Option<String>,
     },
     /// A transaction was begun that must be looked after once its deadline has passed.
     Begun {
@@ -109,6 +111,17 @@ pub trait ChangeFeed: Send + Sync {
     async fn newest(&self, access: &WriteAccess, keys: &[ResourceKey]) -> Result<Vec<Option<StoredVersion>>>;
 }
 
+/// A transaction that was begun and must be looked after once its deadline has passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingSweep {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The transaction, as the store names it.
+    pub transaction: String,
+    /// Microseconds since 1970.
+    pub deadline: i64,
+}
+
 /// A follower's hold on a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -124,6 +137,13 @@ pub struct Lease {
     pub applied_until: i64,
     /// Whether the shard was read to its end.
     pub ended: bool,
+    /// What the shard told of, up to the checkpoint, and still has to be swept; at most [`Lease::SWEEPS_MAX`].
+    pub sweeps: Vec<PendingSweep>,
+}
+
+impl Lease {
+    /// No lease carries more.
+    pub const SWEEPS_MAX: usize = 500;
 }
 
 /// Keeps leases where all nodes see them.

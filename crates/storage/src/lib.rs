@@ -14,19 +14,23 @@ mod index;
 mod keys;
 #[cfg(any(test, feature = "conformance"))]
 pub mod memory;
+mod migration;
 mod resource_store;
 pub mod value;
 
-pub use candidates::{Candidate, CandidateIndex, CandidatePage, IndexDocument, IndexOutcome, IndexWriter};
+pub use candidates::{Candidate, CandidateIndex, CandidatePage, IndexDocument, IndexOutcome, IndexRebuild, IndexWriter};
 pub use change_feed::{
     ChangeFeed, ChangeLog, DeadLetter, DeadLetters, FeedChange, FeedPage, FeedPosition, FeedRecord, FeedVersion, Lease, Leases, LogEntry,
-    Shard, ShardId, WriteMarks,
+    PendingSweep, Shard, ShardId, WriteMarks,
 };
 pub use commit::{Assumption, Change, ChangeContent, ChangeOutcome, Commit, CommitOutcome, Method, Precondition};
 pub use content::{ContentInfo, ContentName, ContentStore, UploadTerms};
 pub use error::{Result, StorageError};
 pub use index::{ExactLookup, Freshness, SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
 pub use keys::{KeyEpoch, KeyRing, TenantKey, WrappedKey, WrappedKeys};
+pub use migration::{
+    MIGRATIONS, Migrate, Migration, MigrationPart, MigrationRecord, apply_migrations, missing_migrations,
+};
 pub use resource_store::{
     Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, ResourceStore, StoredVersion, View,
 };
