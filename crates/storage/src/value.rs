@@ -32,12 +32,14 @@ use crate::{Content, KeyEpoch, Method, Result, StorageError, StoredVersion, Tena
 mod body;
 mod bytes;
 mod dictionary;
+mod other;
 mod seal;
 #[cfg(test)]
 mod tests;
 
 use bytes::{Reader, write_varint};
 pub use dictionary::DictionaryId;
+pub use other::{SEAL_LENGTH_MAX, open_bytes, seal_bytes};
 
 /// The format written. A new one takes the next number; all that were ever released are read for ever.
 const FORMAT: u8 = 1;
