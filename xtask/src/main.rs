@@ -6,6 +6,7 @@ mod clients;
 mod definitions;
 mod dictionary;
 mod soak;
+mod stack;
 mod test;
 mod tidy;
 
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy                        the structure of the workspace
   definitions [--check]       compile the R4 definitions into tables
   dictionary                  train the compression dictionary
+  stack up | down | status    the AWS side on this machine
   bench [--record]            figures of a release build
   soak [--record]             the long crash, fuzz and model campaigns";
 
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         "definitions" => definitions::run(&root(), rest),
         "dictionary" => dictionary::run(rest),
         "soak" => soak::run_all(&root(), rest),
+        "s3-server" => stack::s3_server::run(rest),
+        "stack" => stack::run(rest),
         "test" => test::run_all(&root(), rest),
         "tidy" => tidy::run(&root()),
         _ => Err(USAGE.into()),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::cache::{cargo_program, cargo_tool, folder, npm_tool, run};
-use crate::{Failure, definitions, tidy};
+use crate::{Failure, definitions, stack, tidy};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 const NEWMAN_VERSION: &str = "6.2.1";
@@ -14,9 +14,14 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
     match arguments {
         [] => {
             lint(root)?;
-            cargo(root, &["build", "--bin", "fhirpool"])?;
-            postman(root)?;
-            cargo(root, &["test", "--workspace"])
+            let stack = stack::Starting::new(&format!("test-{}", std::process::id()))?;
+            let built = cargo(root, &["build", "--bin", "fhirpool"]).and_then(|()| cargo(root, &["test", "--workspace", "--no-run"]));
+            stack.run(|settings| {
+                built?;
+                postman(root)?;
+                let settings = settings.iter().map(|(name, value)| (name, value));
+                run(Command::new(cargo_program()).args(["test", "--workspace"]).envs(settings).current_dir(root))
+            })
         }
         [only] if only == "--lint" => lint(root),
         [only] if only == "--postman" => cargo(root, &["build", "--bin", "fhirpool"]).and_then(|()| postman(root)),
