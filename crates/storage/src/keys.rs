@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fhirpool_authz::TenantId;
+use ring::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use ring::hkdf;
 
 use crate::Result;
@@ -31,6 +32,20 @@ impl TenantKey {
     /// Its epoch.
     pub fn epoch(&self) -> KeyEpoch {
         self.epoch
+    }
+
+    /// A key for one object that is sealed in pieces, by its name and salt; no item's key is ever the same.
+    ///
+    /// Whoever seals with it must never use a nonce twice.
+    pub fn object_key(&self, name: &[&[u8]]) -> LessSafeKey {
+        let mut info = b"\0object".to_vec();
+        for part in name {
+            info.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            info.extend_from_slice(part);
+        }
+        let info = [info.as_slice()];
+        let derived = self.root.expand(&info, &AES_256_GCM).expect("the key is shorter than 255 hashes");
+        LessSafeKey::new(UnboundKey::from(derived))
     }
 
     pub(crate) fn root(&self) -> &hkdf::Prk {

@@ -24,7 +24,9 @@ pub use change_feed::{
     PendingSweep, Shard, ShardId, WriteMarks,
 };
 pub use commit::{Assumption, Change, ChangeContent, ChangeOutcome, Commit, CommitOutcome, Method, Precondition};
-pub use content::{ContentInfo, ContentName, ContentStore, UploadTerms};
+pub use content::{
+    ContentInfo, ContentName, ContentStore, ContentStream, SignedAddress, SignedContent, Upload, UploadOutcome, UploadTerms,
+};
 pub use error::{Result, StorageError};
 pub use index::{ExactLookup, Freshness, SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
 pub use keys::{KeyEpoch, KeyRing, TenantKey, WrappedKey, WrappedKeys};
