@@ -4,70 +4,25 @@ use std::sync::Arc;
 
 use fhirpool_fhir::ResourceType;
 
-use crate::{Grants, Interaction, Principal, TenantId};
+use crate::{Grants, Interaction, Leave, Principal, TenantId, TypeSet};
 
-/// A set of resource types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TypeSet([u64; 3]);
-
-impl TypeSet {
-    /// Every type.
-    pub fn all() -> Self {
-        ResourceType::all().collect()
-    }
-
-    /// Whether the type is among them.
-    pub fn contains(&self, resource_type: ResourceType) -> bool {
-        let number = usize::from(resource_type.number());
-        self.0[number / 64] & (1 << (number % 64)) != 0
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0 == [0; 3]
-    }
-
-    /// The types of both.
-    pub fn union(self, other: Self) -> Self {
-        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
-    }
-}
-
-impl FromIterator<ResourceType> for TypeSet {
-    fn from_iter<I: IntoIterator<Item = ResourceType>>(types: I) -> Self {
-        let mut set = Self::default();
-        for resource_type in types {
-            let number = usize::from(resource_type.number());
-            set.0[number / 64] |= 1 << (number % 64);
-        }
-        set
-    }
-}
-
-/// What an access is narrowed to within its types, as data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
-    /// Compartments (owner type, id) of which a resource must be in one.
-    pub compartments: Vec<(ResourceType, String)>,
-    /// Search criteria by type (`Observation?category=…`), of which one must match.
-    pub criteria: Vec<(ResourceType, String)>,
-}
-
-/// Leave to read within one tenant.
+/// Leave to read within one tenant, for one interaction.
 #[derive(Debug, Clone)]
 pub struct ReadAccess {
     tenant: TenantId,
+    issuer: Arc<str>,
     subject: Arc<str>,
     client: Option<Arc<str>>,
+    interaction: Interaction,
+    /// What a store may give.
     types: TypeSet,
-    limit: Option<Arc<Limit>>,
+    grants: Arc<Grants>,
 }
 
-/// Leave to write within one tenant, and to read what a write must look at.
+/// Leave to write within one tenant, and to look at what a write must look at.
 #[derive(Debug, Clone)]
 pub struct WriteAccess {
     read: ReadAccess,
-    grants: Arc<Grants>,
 }
 
 /// What [`authorize`] gives: a [`WriteAccess`] for an interaction that writes, a [`ReadAccess`] for any other.
@@ -108,17 +63,19 @@ pub fn authorize(
     if !resource_type.map_or(!types.is_empty(), |resource_type| types.contains(resource_type)) {
         return Err(AccessDenied::Forbidden);
     }
-    let read = |types| ReadAccess {
+    let read = |interaction, types| ReadAccess {
         tenant: tenant.clone(),
+        issuer: principal.issuer.clone(),
         subject: principal.subject.clone(),
         client: principal.client.clone(),
+        interaction,
         types,
-        limit: None,
+        grants: principal.grants.clone(),
     };
     if interaction.writes() {
-        Ok(Access::Write(WriteAccess { read: read(principal.grants.types(Interaction::Read)), grants: principal.grants.clone() }))
+        Ok(Access::Write(WriteAccess { read: read(Interaction::Read, principal.grants.any_types()) }))
     } else {
-        Ok(Access::Read(read(types)))
+        Ok(Access::Read(read(interaction, types)))
     }
 }
 
@@ -145,7 +102,12 @@ impl ReadAccess {
         &self.tenant
     }
 
-    /// Who asked.
+    /// Who vouches for the subject: the token's issuer.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Who asked; a name of the issuer's.
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -155,14 +117,19 @@ impl ReadAccess {
         self.client.as_deref()
     }
 
-    /// Whether resources of this type may be looked at.
+    /// Whether a store may give resources of this type. What of them may be shown is [`ReadAccess::leave`].
     pub fn allows(&self, resource_type: ResourceType) -> bool {
         self.types.contains(resource_type)
     }
 
-    /// What it is narrowed to, if at all.
-    pub fn limit(&self) -> Option<&Limit> {
-        self.limit.as_deref()
+    /// What of a type may be shown.
+    pub fn leave(&self, resource_type: ResourceType) -> Leave<'_> {
+        self.grants.leave(self.interaction, resource_type)
+    }
+
+    /// A digest of what may be shown, to bind what was handed out to it: alike for alike grants, and for no others.
+    pub fn extent(&self) -> [u8; 32] {
+        self.grants.digest()
     }
 }
 
@@ -197,27 +164,42 @@ impl WriteAccess {
             .any(|interaction| self.permits(interaction, resource_type))
     }
 
-    /// Whether this interaction is granted on this type.
+    /// Whether this interaction is granted on this type, be it within limits.
     pub fn permits(&self, interaction: Interaction, resource_type: ResourceType) -> bool {
-        self.grants.types(interaction).contains(resource_type)
+        self.read.grants.types(interaction).contains(resource_type)
     }
 
-    /// The reading a write brings with it: its stored version, its criteria, its references.
+    /// Of which resources of a type this interaction is granted.
+    pub fn leave(&self, interaction: Interaction, resource_type: ResourceType) -> Leave<'_> {
+        self.read.grants.leave(interaction, resource_type)
+    }
+
+    /// What a write itself must look at to decide: the stored version, what criteria find. It covers every type that anything is
+    /// granted on, so what it gives is judged by [`WriteAccess::leave`], and shown only by [`WriteAccess::reading`].
     pub fn as_read(&self) -> &ReadAccess {
         &self.read
+    }
+
+    /// Leave for an interaction that reads, on what it is granted on: for the entries of a Bundle, for criteria (search), for what
+    /// is shown of a stored resource (read).
+    pub fn reading(&self, interaction: Interaction) -> ReadAccess {
+        let types = if interaction.writes() { TypeSet::default() } else { self.read.grants.types(interaction) };
+        ReadAccess { interaction, types, ..self.read.clone() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Policy;
+    use crate::smart::{Launch, Scopes};
 
     fn principal(tenant: &str, group: &str) -> Principal {
-        let groups = [group.to_owned()];
+        let (tenant, groups) = (TenantId::parse(tenant).expect("a tenant"), [group.to_owned()]);
         Principal {
-            grants: Arc::new(Grants::of_groups(&groups)),
+            grants: Arc::new(Policy::default().grants(&tenant, &groups, &Scopes::default(), &Launch::default())),
             groups: groups.into(),
-            ..Principal::operator(TenantId::parse(tenant).expect("a tenant"))
+            ..Principal::operator(tenant)
         }
     }
 
@@ -240,7 +222,10 @@ mod tests {
         assert!(access.allows(named("Patient")) && !access.allows(named("Observation")));
         let refused = ReadAccess::authorize_for(&auditor, auditor.tenant(), Interaction::Search, Some(named("Observation")));
         assert_eq!(refused.err(), Some(AccessDenied::Forbidden));
-        assert_eq!(ReadAccess::authorize_for(&auditor, auditor.tenant(), Interaction::History, None).err(), Some(AccessDenied::Forbidden));
+        assert_eq!(
+            ReadAccess::authorize_for(&auditor, auditor.tenant(), Interaction::HistoryType, None).err(),
+            Some(AccessDenied::Forbidden)
+        );
     }
 
     #[test]

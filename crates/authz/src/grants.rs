@@ -1,156 +1,127 @@
-//! What groups grant: a table of roles, as data.
+//! What a principal is granted: on which types each interaction, and within what.
 
-use fhirpool_fhir::ResourceType;
+use fhirpool_fhir::{ResourceKey, ResourceType};
 
-use crate::TypeSet;
+use crate::types::{Interaction, InteractionSet, TypeSet};
 
-/// What a request does, as far as rules tell interactions apart (R4 http.html).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Interaction {
-    /// Read the newest version.
-    Read,
-    /// Read a certain version.
-    Vread,
-    /// Search a type, a compartment or everything.
-    Search,
-    /// History of a resource, a type or everything.
-    History,
-    /// Create.
-    Create,
-    /// Update, or create under the client's id.
-    Update,
-    /// Patch.
-    Patch,
-    /// Delete.
-    Delete,
-    /// POST a batch or transaction; each entry is authorized besides.
-    Bundle,
+/// What a grant is narrowed to, as data: all of it must hold of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Limit {
+    /// The resource is in the compartment of this one.
+    pub compartment: Option<ResourceKey>,
+    /// The resource matches these search criteria, a query such as `category=laboratory`, undecoded.
+    pub criteria: Option<String>,
 }
 
-impl Interaction {
-    const COUNT: usize = 9;
-
-    /// Whether it may change something.
-    pub fn writes(self) -> bool {
-        matches!(self, Self::Create | Self::Update | Self::Patch | Self::Delete | Self::Bundle)
-    }
+/// What is granted of one type for one interaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leave<'a> {
+    /// Nothing.
+    Denied,
+    /// All of it.
+    Whole,
+    /// The resources that one of these admits.
+    Within(Vec<&'a Limit>),
 }
 
-/// The types on which each interaction is granted, decided once for a token.
+/// A narrowed grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LimitedGrant {
+    pub interactions: InteractionSet,
+    pub types: TypeSet,
+    pub limit: Limit,
+}
+
+/// The types on which each interaction is granted, and what of them, decided once for a token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grants([TypeSet; Interaction::COUNT]);
+pub struct Grants {
+    /// Without a limit, by interaction.
+    whole: [TypeSet; Interaction::COUNT],
+    /// Alternatives within limits.
+    limited: Vec<LimitedGrant>,
+    /// Either way, by interaction.
+    types: [TypeSet; Interaction::COUNT],
+}
 
 impl Grants {
-    /// The types on which the interaction is granted; for [`Interaction::Bundle`] any type at all means yes.
+    /// The types on which the interaction is granted, wholly or within limits; for [`Interaction::Bundle`] any type means yes.
     pub fn types(&self, interaction: Interaction) -> TypeSet {
-        self.0[interaction as usize]
+        self.types[interaction as usize]
     }
 
-    /// What a principal's groups grant together. Unknown groups grant nothing.
-    ///
-    /// Scopes grant nothing here: SMART's rules are a second source of grants and belong beside this function.
-    pub(crate) fn of_groups(groups: &[String]) -> Self {
-        let mut grants = Self::default();
-        for role in ROLES.iter().filter(|role| groups.iter().any(|group| group == role.group)) {
-            let types: TypeSet = match role.types {
-                Types::All => TypeSet::all(),
-                Types::Named(names) => names.iter().filter_map(|name| ResourceType::parse(name)).collect(),
-            };
-            for interaction in role.interactions {
-                grants.0[*interaction as usize] = grants.0[*interaction as usize].union(types);
+    /// What of a type is granted.
+    pub fn leave(&self, interaction: Interaction, resource_type: ResourceType) -> Leave<'_> {
+        if self.whole[interaction as usize].contains(resource_type) {
+            return Leave::Whole;
+        }
+        if !self.types(interaction).contains(resource_type) {
+            return Leave::Denied;
+        }
+        let limits = self.limited.iter().filter(|grant| grant.interactions.contains(interaction) && grant.types.contains(resource_type));
+        Leave::Within(limits.map(|grant| &grant.limit).collect())
+    }
+
+    /// The types on which anything is granted.
+    pub(crate) fn any_types(&self) -> TypeSet {
+        self.types.iter().copied().fold(TypeSet::default(), TypeSet::union)
+    }
+
+    /// Everything without a limit.
+    pub(crate) fn everything() -> Self {
+        Self::whole([TypeSet::all(); Interaction::COUNT])
+    }
+
+    /// These types without a limit, by interaction.
+    pub(crate) fn whole(types: [TypeSet; Interaction::COUNT]) -> Self {
+        Self { whole: types, limited: Vec::new(), types }
+    }
+
+    /// Grants one thing more.
+    pub(crate) fn add(&mut self, interactions: InteractionSet, types: TypeSet, limit: Limit) {
+        if types.is_empty() {
+            return;
+        }
+        for interaction in interactions.iter() {
+            let place = interaction as usize;
+            self.types[place] = self.types[place].union(types);
+            if limit == Limit::default() {
+                self.whole[place] = self.whole[place].union(types);
             }
         }
-        grants
-    }
-}
-
-struct Role {
-    group: &'static str,
-    interactions: &'static [Interaction],
-    types: Types,
-}
-
-enum Types {
-    All,
-    Named(&'static [&'static str]),
-}
-
-const EVERYTHING: &[Interaction] = &[
-    Interaction::Read,
-    Interaction::Vread,
-    Interaction::Search,
-    Interaction::History,
-    Interaction::Create,
-    Interaction::Update,
-    Interaction::Patch,
-    Interaction::Delete,
-    Interaction::Bundle,
-];
-const LOOKING: &[Interaction] = &[Interaction::Read, Interaction::Vread, Interaction::Search];
-
-/// The groups of a Cognito user pool and what each may do.
-static ROLES: &[Role] = &[
-    Role { group: "practitioner", interactions: EVERYTHING, types: Types::All },
-    Role { group: "non-practitioner", interactions: LOOKING, types: Types::Named(FINANCIAL) },
-    Role { group: "auditor", interactions: LOOKING, types: Types::Named(&["Patient"]) },
-];
-
-const FINANCIAL: &[&str] = &[
-    "Account",
-    "ChargeItem",
-    "ChargeItemDefinition",
-    "Claim",
-    "ClaimResponse",
-    "Contract",
-    "Coverage",
-    "CoverageEligibilityRequest",
-    "CoverageEligibilityResponse",
-    "EnrollmentRequest",
-    "EnrollmentResponse",
-    "ExplanationOfBenefit",
-    "InsurancePlan",
-    "Invoice",
-    "PaymentNotice",
-    "PaymentReconciliation",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grants(groups: &[&str]) -> Grants {
-        Grants::of_groups(&groups.iter().map(|group| (*group).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn every_name_in_the_role_table_is_a_type_of_r4() {
-        for role in ROLES {
-            if let Types::Named(names) = role.types {
-                assert!(names.iter().all(|name| ResourceType::parse(name).is_some()), "{}", role.group);
-            }
+        if limit != Limit::default() {
+            self.limited.push(LimitedGrant { interactions, types, limit });
         }
     }
 
-    #[test]
-    fn a_practitioner_may_do_everything() {
-        let grants = grants(&["practitioner"]);
-        assert!(EVERYTHING.iter().all(|interaction| grants.types(*interaction) == TypeSet::all()));
+    /// What both these and other grants, which have no limits of their own, grant.
+    pub(crate) fn kept_to(&self, allowed: &[TypeSet; Interaction::COUNT]) -> Self {
+        let mut kept = Self::default();
+        for interaction in Interaction::ALL {
+            let (place, only) = (interaction as usize, [interaction].into_iter().collect());
+            kept.add(only, self.whole[place].intersection(allowed[place]), Limit::default());
+            for grant in self.limited.iter().filter(|grant| grant.interactions.contains(interaction)) {
+                kept.add(only, grant.types.intersection(allowed[place]), grant.limit.clone());
+            }
+        }
+        kept
     }
 
-    #[test]
-    fn an_auditor_who_is_a_non_practitioner_too_reads_what_both_read_and_writes_nothing() {
-        let grants = grants(&["auditor", "non-practitioner", "wheel"]);
-        let read = grants.types(Interaction::Read);
-        let named = |name| ResourceType::parse(name).expect("a type");
-        assert!(read.contains(named("Patient")) && read.contains(named("Claim")) && !read.contains(named("Observation")));
-        assert!(EVERYTHING.iter().filter(|interaction| interaction.writes()).all(|interaction| grants.types(*interaction).is_empty()));
-        assert!(grants.types(Interaction::History).is_empty());
-    }
-
-    #[test]
-    fn no_group_and_unknown_groups_grant_nothing() {
-        assert_eq!(grants(&[]), Grants::default());
-        assert_eq!(grants(&["Practitioner", "practitioner ", "admin"]), Grants::default());
+    /// A digest of what is granted: alike for alike grants, and for no others.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut bytes = Vec::with_capacity(1024);
+        self.whole.iter().chain(&self.types).for_each(|types| types.write(&mut bytes));
+        let text = |bytes: &mut Vec<u8>, text: Option<&str>| {
+            bytes.extend_from_slice(&text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+        };
+        for LimitedGrant { interactions, types, limit } in &self.limited {
+            interactions.write(&mut bytes);
+            types.write(&mut bytes);
+            text(&mut bytes, limit.compartment.as_ref().map(|owner| owner.resource_type.name()));
+            text(&mut bytes, limit.compartment.as_ref().map(|owner| owner.id.as_str()));
+            text(&mut bytes, limit.criteria.as_deref());
+        }
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Grants, TenantId};
+use crate::{Grants, Launch, TenantId};
+#[cfg(feature = "testing")]
+use crate::{Policy, smart::Scopes};
 
 /// Someone whose token was verified. Two tenants' principals are never the same, whatever their subject says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,7 @@ pub struct Principal {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) groups: Arc<[String]>,
     pub(crate) scopes: Arc<[String]>,
+    pub(crate) launch: Launch,
     pub(crate) grants: Arc<Grants>,
 }
 
@@ -20,23 +23,31 @@ impl Principal {
     /// The person at the machine itself, who holds the data folder and its keys: for the command line and for tests of
     /// stores, never for a request. May do everything in this tenant.
     pub fn operator(tenant: TenantId) -> Self {
-        let groups = ["practitioner".to_owned()];
         Self {
             tenant,
             issuer: "urn:fhirpool:operator".into(),
             subject: "operator".into(),
             client: None,
-            grants: Arc::new(Grants::of_groups(&groups)),
-            groups: groups.into(),
+            groups: [].into(),
             scopes: [].into(),
+            launch: Launch::default(),
+            grants: Arc::new(Grants::everything()),
         }
     }
 
-    /// Someone with the grants of these groups, for tests of what an access covers.
+    /// Someone with the default grants of these groups, for tests of what an access covers.
     #[cfg(feature = "testing")]
     pub fn in_groups(tenant: TenantId, groups: &[&str]) -> Self {
-        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
-        Self { subject: "test".into(), grants: Arc::new(Grants::of_groups(&groups)), groups: groups.into(), ..Self::operator(tenant) }
+        Self::with(&Policy::default(), tenant, groups, &[], Launch::default())
+    }
+
+    /// Someone whose token says this, for tests of what an access covers.
+    #[cfg(feature = "testing")]
+    pub fn with(policy: &Policy, tenant: TenantId, groups: &[&str], scopes: &[&str], launch: Launch) -> Self {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (groups, scopes) = (texts(groups), texts(scopes));
+        let grants = policy.grants(&tenant, &groups, &Scopes::parse(&scopes), &launch).into();
+        Self { subject: "test".into(), grants, groups: groups.into(), scopes: scopes.into(), launch, ..Self::operator(tenant) }
     }
 
     /// The tenant whose token this is.
@@ -69,7 +80,12 @@ impl Principal {
         &self.scopes
     }
 
-    /// What the groups grant.
+    /// The context of a SMART launch.
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// What groups and scopes grant.
     pub fn grants(&self) -> &Grants {
         &self.grants
     }

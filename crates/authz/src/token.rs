@@ -17,7 +17,7 @@ use quick_cache::sync::Cache;
 
 pub use keys::{Algorithm, KeyError, KeySet};
 
-use crate::Principal;
+use crate::{Policy, Principal};
 use signed::Signed;
 
 /// Someone whose tokens are accepted.
@@ -86,6 +86,7 @@ pub enum TokenError {
 #[derive(Debug)]
 pub struct TokenVerifier {
     issuers: RwLock<Vec<Issuer>>,
+    policy: Policy,
     verdicts: Cache<Box<str>, Verdict, TokenLength>,
 }
 
@@ -114,10 +115,16 @@ impl TokenVerifier {
     const VERDICT_BYTES_MAX: u64 = 32 << 20;
     const VERDICTS_EXPECTED: usize = 10_000;
 
-    /// A verifier that accepts these issuers.
+    /// A verifier that accepts these issuers, under the default policy.
     pub fn new(issuers: Vec<Issuer>) -> Self {
+        Self::with_policy(issuers, Policy::default())
+    }
+
+    /// A verifier that accepts these issuers, under a policy.
+    pub fn with_policy(issuers: Vec<Issuer>, policy: Policy) -> Self {
         Self {
             issuers: RwLock::new(issuers),
+            policy,
             verdicts: Cache::with_weighter(Self::VERDICTS_EXPECTED, Self::VERDICT_BYTES_MAX, TokenLength),
         }
     }
@@ -144,7 +151,7 @@ impl TokenVerifier {
         let claimed = claims::parse(&signed.payload()?)?;
         let issuer = claims::issuer_of(&claimed, &issuers)?;
         issuer.keys.verify(&signed)?;
-        let (principal, expires) = claims::principal_of(&claimed, issuer, now)?;
+        let (principal, expires) = claims::principal_of(&claimed, issuer, &self.policy, now)?;
         let verdict = Verdict { principal: Arc::new(principal), expires };
         self.verdicts.insert(token.into(), verdict.clone());
         Ok(verdict.principal)

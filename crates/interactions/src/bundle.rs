@@ -57,7 +57,6 @@ enum BundleKind {
 impl Interactions {
     /// Does what a Bundle of type `batch` or `transaction` says, and answers entry by entry in its order.
     pub async fn bundle(&self, access: &WriteAccess, request: BundleRequest<'_>) -> Result<BundleOutcome> {
-        crate::access::check_unlimited(access.as_read())?;
         let BundleRequest { base, body, returning, handling, freshness } = request;
         let context = BundleContext { base: base.to_owned(), returning, handling, freshness };
         let (reader, base) = (access.clone(), context.base.clone());

@@ -186,7 +186,6 @@ fn page_link(at: &str, count: Option<u64>, token: &str) -> String {
 /// Checks every type that a search looks at. A search over all types is narrowed to those that may be seen; one that names a
 /// type that may not is refused.
 fn authorize(access: &ReadAccess, scope: &Scope, query: &mut Query) -> Result<()> {
-    crate::access::check_unlimited(access)?;
     let names_types = matches!(scope, Scope::Type(_) | Scope::Compartment { resource_type: Some(_), .. })
         || query.self_parameters.iter().any(|(name, _)| name == "_type");
     if let Scope::Compartment { owner, .. } = scope {
@@ -194,14 +193,14 @@ fn authorize(access: &ReadAccess, scope: &Scope, query: &mut Query) -> Result<()
     }
     if names_types {
         query.parts.iter().try_for_each(|part| check_read(access, part.resource_type))?;
-    } else if query.parts.iter().any(|part| !access.allows(part.resource_type)) {
-        query.parts = query.parts.iter().filter(|part| access.allows(part.resource_type)).cloned().collect::<Vec<_>>().into();
+    } else {
+        query.parts = query.parts.iter().filter(|part| check_read(access, part.resource_type).is_ok()).cloned().collect::<Vec<_>>().into();
     }
     let mut related = Vec::new();
     query.parts.iter().flat_map(|part| &part.filter).for_each(|clause| clause.related_types(&mut related));
     related.sort_unstable();
     related.dedup();
-    if related.iter().any(|resource_type| !access.allows(*resource_type)) {
+    if related.iter().any(|resource_type| check_read(access, *resource_type).is_err()) {
         return Err(InteractionError::of(ErrorKind::Forbidden, "the search leads through types that the access does not allow"));
     }
     Ok(())

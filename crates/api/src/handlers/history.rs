@@ -20,7 +20,8 @@ pub(super) async fn history(call: &Call<'_>, principal: &Principal) -> Result<An
     } else {
         (HistoryScope::Tenant, None)
     };
-    let access = call.read_access(principal, Interaction::History, resource_type)?;
+    let interaction = if call.names.id.is_some() { Interaction::HistoryInstance } else { Interaction::HistoryType };
+    let access = call.read_access(principal, interaction, resource_type)?;
     let request = HistoryInteraction { base: &call.base()?, scope, query: call.query(), handling: call.prefer.handling };
     Ok(call.state.interactions.history(&access, request).await?.into())
 }

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use fhirpool_fhir::json::{Document, Value};
+use fhirpool_fhir::{ResourceKey, ResourceType};
 
 use super::signed::parse_object;
 use super::{Issuer, TokenError, TokenVerifier};
-use crate::{Grants, Principal, TenantId};
+use crate::smart::{Scopes, own_resource};
+use crate::{Launch, Policy, Principal, TenantId};
 
 /// Limits on what a principal carries around.
 const AUDIENCES_MAX: usize = 32;
@@ -28,7 +30,7 @@ pub(super) fn issuer_of<'a>(claims: &Document, issuers: &'a [Issuer]) -> Result<
 }
 
 /// The principal of verified claims, and when the token expires.
-pub(super) fn principal_of(claims: &Document, issuer: &Issuer, now: i64) -> Result<(Principal, i64), TokenError> {
+pub(super) fn principal_of(claims: &Document, issuer: &Issuer, policy: &Policy, now: i64) -> Result<(Principal, i64), TokenError> {
     let claims = claims.root();
     let expires = check_times(claims, now)?;
     check_use(claims, issuer)?;
@@ -45,21 +47,61 @@ pub(super) fn principal_of(claims: &Document, issuer: &Issuer, now: i64) -> Resu
         (None, None) => audiences.first().map(|audience| Cow::Owned(audience.clone())),
     };
     let groups = text_list(claims, "cognito:groups", GROUPS_MAX)?;
-    let scopes: Vec<String> = optional_text(claims, "scope")?
-        .map_or_else(Vec::new, |scope| scope.split(' ').filter(|part| !part.is_empty()).take(SCOPES_MAX + 1).map(str::to_owned).collect());
-    if scopes.len() > SCOPES_MAX {
-        return Err(TokenError::Claim("scope"));
-    }
+    let scopes = scopes_of(claims)?;
+    let launch = launch_of(claims, issuer, &tenant)?;
+    let grants = policy.grants(&tenant, &groups, &Scopes::parse(&scopes), &launch);
     let principal = Principal {
         tenant,
         issuer: issuer.url.as_str().into(),
         subject: subject.into(),
         client: client.map(Into::into),
-        grants: Grants::of_groups(&groups).into(),
         groups: groups.into(),
         scopes: scopes.into(),
+        launch,
+        grants: grants.into(),
     };
     Ok((principal, expires))
+}
+
+/// The scopes: `scope`, a text (RFC 8693, section 4.2), or `scp` where that is absent, a list as some issuers have it.
+fn scopes_of(claims: Value<'_>) -> Result<Vec<String>, TokenError> {
+    let (name, text) = match (optional_text(claims, "scope")?, claims.get("scp")) {
+        (Some(text), _) => ("scope", text),
+        (None, Some(list)) if list.is_array() => return text_list(claims, "scp", SCOPES_MAX),
+        (None, _) => ("scp", optional_text(claims, "scp")?.unwrap_or_default()),
+    };
+    let scopes: Vec<String> = text.split(' ').filter(|part| !part.is_empty()).take(SCOPES_MAX + 1).map(str::to_owned).collect();
+    if scopes.len() > SCOPES_MAX { Err(TokenError::Claim(name)) } else { Ok(scopes) }
+}
+
+/// The context of a SMART launch. As some issuers have it: `launch_response_patient`, also within `ext`. Where two claims of one
+/// thing differ, or one is not of its form, the token is refused.
+fn launch_of(claims: Value<'_>, issuer: &Issuer, tenant: &TenantId) -> Result<Launch, TokenError> {
+    let mut bases: Vec<String> = issuer.tenant_audience_bases.iter().map(|base| format!("{base}/tenant/{tenant}")).collect();
+    bases.extend(issuer.tenant_audience_bases.iter().cloned());
+    let resource = |text: &str, name, of_type| own_resource(text, of_type, &bases).ok_or(TokenError::Claim(name));
+    let of = |plain: &'static str, response: &'static str, type_name: &str| {
+        let resource_type = ResourceType::parse(type_name);
+        let inner = claims.get("ext").filter(|inner| inner.is_object());
+        let places = [(Some(claims), plain), (Some(claims), response), (inner, response)];
+        let mut found: Option<ResourceKey> = None;
+        for (place, name) in places.into_iter().filter_map(|(place, name)| Some((place?, name))) {
+            let Some(text) = optional_text(place, name)? else { continue };
+            let key = resource(&text, name, resource_type)?;
+            if found.as_ref().is_some_and(|other| *other != key) {
+                return Err(TokenError::Claim(name));
+            }
+            found = Some(key);
+        }
+        Ok(found.map(|key| key.id))
+    };
+    // Who the user is may well be another server's matter, and is no error then.
+    let user = optional_text(claims, "fhirUser")?.and_then(|text| own_resource(&text, None, &bases));
+    Ok(Launch {
+        patient: of("patient", "launch_response_patient", "Patient")?,
+        encounter: of("encounter", "launch_response_encounter", "Encounter")?,
+        user,
+    })
 }
 
 /// Checks `exp`, `nbf` and `iat`; gives `exp`.

@@ -1,9 +1,9 @@
 //! An access comes from `authorize` alone.
 
-use fhirpool_authz::{ReadAccess, TenantId, TypeSet};
+use fhirpool_authz::{Interaction, ReadAccess, TypeSet};
 
-fn forge(tenant: TenantId) -> ReadAccess {
-    ReadAccess { tenant, subject: "anyone".into(), types: TypeSet::all(), limit: None }
+fn widen(access: ReadAccess) -> ReadAccess {
+    ReadAccess { interaction: Interaction::Search, types: TypeSet::all(), ..access }
 }
 
 fn main() {}

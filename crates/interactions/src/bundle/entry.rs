@@ -212,12 +212,12 @@ fn authorize_look(access: &WriteAccess, address: &Address) -> Result<()> {
     match address {
         Address::Read { key, .. } => permits(Interaction::Read, key.resource_type),
         Address::VersionRead { key, .. } => permits(Interaction::Vread, key.resource_type),
-        Address::History { scope: fhirpool_storage::HistoryScope::Instance(key), .. } => permits(Interaction::History, key.resource_type),
+        Address::History { scope: fhirpool_storage::HistoryScope::Instance(key), .. } => permits(Interaction::HistoryInstance, key.resource_type),
         Address::History { scope: fhirpool_storage::HistoryScope::Type(resource_type), .. } => {
-            permits(Interaction::History, *resource_type)
+            permits(Interaction::HistoryType, *resource_type)
         }
         Address::History { scope: fhirpool_storage::HistoryScope::Tenant, .. } => {
-            ResourceType::all().try_for_each(|resource_type| permits(Interaction::History, resource_type))
+            ResourceType::all().try_for_each(|resource_type| permits(Interaction::HistoryType, resource_type))
         }
         Address::Search { scope: crate::SearchScope::Type(resource_type), .. } => permits(Interaction::Search, *resource_type),
         // The search itself checks or narrows the types.

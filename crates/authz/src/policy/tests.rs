@@ -1,0 +1,119 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn texts(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name).unwrap()
+}
+
+fn of_groups(policy: &Policy, name: &str, groups: &[&str]) -> Grants {
+    policy.grants(&tenant(name), &texts(groups), &Scopes::default(), &Launch::default())
+}
+
+fn allows(grants: &Grants, interaction: Interaction, name: &str) -> bool {
+    grants.types(interaction).contains(ResourceType::parse(name).unwrap())
+}
+
+#[test]
+fn every_name_in_the_default_roles_is_a_type_of_r4() {
+    assert!(FINANCIAL.iter().all(|name| ResourceType::parse(name).is_some()));
+    assert_eq!(FINANCIAL.len(), 16);
+}
+
+#[test]
+fn a_practitioner_may_do_everything() {
+    let grants = of_groups(&Policy::default(), "acme", &["practitioner"]);
+    assert_eq!(grants, Grants::everything());
+}
+
+#[test]
+fn an_auditor_who_is_a_non_practitioner_too_reads_what_both_read_and_writes_nothing() {
+    let grants = of_groups(&Policy::default(), "acme", &["auditor", "non-practitioner", "wheel"]);
+    let read = |name| allows(&grants, Interaction::Read, name);
+    assert!(read("Patient") && read("Claim") && !read("Observation"));
+    assert!(Interaction::ALL.iter().filter(|interaction| interaction.writes()).all(|interaction| grants.types(*interaction).is_empty()));
+    assert!(grants.types(Interaction::HistoryInstance).is_empty() && grants.types(Interaction::HistoryType).is_empty());
+}
+
+#[test]
+fn no_group_and_unknown_groups_grant_nothing() {
+    assert_eq!(of_groups(&Policy::default(), "acme", &[]), Grants::default());
+    assert_eq!(of_groups(&Policy::default(), "acme", &["Practitioner", "practitioner ", "admin"]), Grants::default());
+}
+
+const FILE: &str = r#"
+    [[rule]]
+    effect = "allow"
+    groups = ["nurse", "doctor"]
+    types = ["*"]
+    interactions = ["read", "search"]
+
+    [[rule]]
+    effect = "deny"
+    groups = ["nurse"]
+    types = ["Account"]
+    interactions = ["*"]
+
+    [tenant.acme]
+    rule = [{ effect = "allow", groups = ["*"], types = ["Location"], interactions = ["read"] }]
+
+    [tenant.alone]
+    inherit = false
+    scopes_alone = true
+"#;
+
+#[test]
+fn a_deny_wins_and_a_tenant_adds_or_stands_alone() {
+    let policy = Policy::parse(FILE).unwrap();
+    let nurse = of_groups(&policy, "other", &["nurse", "doctor"]);
+    assert!(allows(&nurse, Interaction::Read, "Patient") && !allows(&nurse, Interaction::Read, "Account"));
+    assert!(allows(&of_groups(&policy, "other", &["doctor"]), Interaction::Search, "Account"));
+    assert!(!allows(&nurse, Interaction::Vread, "Patient"));
+    assert_eq!(of_groups(&policy, "other", &["practitioner"]), Grants::default());
+    assert!(allows(&of_groups(&policy, "acme", &[]), Interaction::Read, "Location"));
+    assert!(allows(&of_groups(&policy, "acme", &["doctor"]), Interaction::Read, "Patient"));
+    assert_eq!(of_groups(&policy, "alone", &["doctor"]), Grants::default());
+}
+
+#[test]
+fn a_file_without_rules_keeps_the_defaults() {
+    assert_eq!(Policy::parse("").unwrap(), Policy::default());
+    assert_eq!(Policy::parse("scopes_alone = true").unwrap(), Policy::default().with_scopes_alone());
+    assert_eq!(of_groups(&Policy::parse("defaults = false").unwrap(), "acme", &["practitioner"]), Grants::default());
+}
+
+#[test]
+fn what_a_file_says_wrongly_is_told_in_a_sentence() {
+    let rule = |effect: &str, groups: &str, types: &str, interactions: &str| {
+        format!("[[rule]]\neffect = \"{effect}\"\ngroups = {groups}\ntypes = {types}\ninteractions = {interactions}\n")
+    };
+    let good = ["allow", "[\"a\"]", "[\"Patient\"]", "[\"read\"]"];
+    let with = |place: usize, text: &'static str| {
+        let mut parts = good;
+        parts[place] = text;
+        rule(parts[0], parts[1], parts[2], parts[3])
+    };
+    assert!(Policy::parse(&rule(good[0], good[1], good[2], good[3])).is_ok());
+    let cases = [
+        (with(0, "permit"), "policy: rule 1: effect: found \"permit\"; allowed: allow, deny"),
+        (with(1, "[]"), "policy: rule 1: groups: found no name; allowed: names of groups, or \"*\" alone"),
+        (with(1, "[\"*\", \"a\"]"), "policy: rule 1: groups: found \"*\" among names; allowed: names of groups, or \"*\" alone"),
+        (with(2, "[\"patient\"]"), "policy: rule 1: types: found \"patient\"; allowed: resource types of FHIR R4, or \"*\" alone"),
+        (with(2, "[]"), "policy: rule 1: found no types or no interactions; allowed: at least one of each, or \"*\""),
+        ("[tenant.\"a/b\"]".to_owned(), "policy: found the tenant \"a/b\"; allowed: 1 to 64 letters, digits, `-` and `_`"),
+        (
+            "shared_types = [\"Doctor\"]".to_owned(),
+            "policy: shared_types: found \"Doctor\"; allowed: resource types of FHIR R4, or \"*\" alone",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(Policy::parse(&text).unwrap_err().to_string(), expected);
+    }
+    assert!(Policy::parse(&with(3, "[\"history\"]")).unwrap_err().to_string().contains("history-instance"));
+    assert!(Policy::parse("colour = 1").unwrap_err().to_string().contains("colour"));
+    assert!(Policy::parse("[[rule]]\neffect = \"allow\"").unwrap_err().to_string().contains("groups"));
+}
