@@ -1,6 +1,6 @@
 //! `cargo xtask test`: installs and starts what the tests need, runs everything, stops it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -34,8 +34,29 @@ fn lint(root: &Path) -> Result<(), Failure> {
     tidy::run(root)?;
     definitions::run(root, &["--check".to_owned()])?;
     cargo(root, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    infrastructure(root)?;
     let deny = cargo_tool("cargo-deny", CARGO_DENY_VERSION)?;
     run(Command::new(deny).args(["--log-level", "error", "check", "licenses", "bans", "sources"]).current_dir(root))
+}
+
+/// What describes other machines, as far as it can be checked on this one.
+fn infrastructure(root: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(root.join("infra/iam"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path)?).map_err(|cause| format!("{}: {cause}", path.display()))?;
+        }
+    }
+    let mut compose = Command::new("docker-compose");
+    match compose.args(["config", "--quiet"]).current_dir(root).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{compose:?}: {status}").into()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            println!("docker-compose.yml is not checked: docker-compose is not installed");
+            Ok(())
+        }
+        Err(cause) => Err(format!("{compose:?}: {cause}").into()),
+    }
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
