@@ -119,6 +119,7 @@ impl From<StorageError> for InteractionError {
         let refusal = match error {
             StorageError::Unavailable(_) => Self::of(ErrorKind::Unavailable, "the store cannot answer now; try again"),
             StorageError::Overloaded => Self::of(ErrorKind::Overloaded, "too many requests are waiting; try again later"),
+            StorageError::Busy => Self::of(ErrorKind::Unavailable, "other writes hold what this one needs; try again"),
             StorageError::TooCostly(what) => Self::of(ErrorKind::TooCostly, format!("the request costs more than allowed: {what}")),
             StorageError::Denied => Self::of(ErrorKind::Forbidden, "the access does not cover this"),
             StorageError::UnknownTenant => Self::of(ErrorKind::NotFound, "there is no such tenant"),

@@ -9,6 +9,9 @@ pub enum StorageError {
     /// Too much is waiting already.
     #[error("store overloaded")]
     Overloaded,
+    /// Other writes hold what this one needs, and did not let go in time; nothing was done.
+    #[error("other writes are in the way")]
+    Busy,
     /// The request would look at more than the limit allows.
     #[error("too costly: {0}")]
     TooCostly(&'static str),
