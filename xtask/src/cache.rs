@@ -54,6 +54,11 @@ pub(crate) fn cargo_program() -> std::ffi::OsString {
 
 /// Runs a command to its end; anything but success is a failure that names it.
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(|cause| format!("{command:?}: {cause}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+    let result = command.status();
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(std::ffi::OsStr::to_string_lossy).collect();
+    match result {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{}: {status}", words.join(" ")).into()),
+        Err(cause) => Err(format!("{}: {cause}", words.join(" ")).into()),
+    }
 }

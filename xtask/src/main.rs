@@ -19,7 +19,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy                        the structure of the workspace
   definitions [--check]       compile the R4 definitions into tables
   dictionary                  train the compression dictionary
-  stack up | down | status    the AWS side on this machine
+  stack up | down | status    the AWS side on this machine; stack run COMMAND…: for one command
   bench [--record]            figures of a release build
   soak [--record]             the long crash, fuzz and model campaigns";
 

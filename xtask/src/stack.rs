@@ -2,7 +2,7 @@
 //!
 //! DynamoDB Local, OpenSearch, MiniStack (KMS, SQS, Cognito, STS, versioned S3) and an S3 server that checks signatures run as
 //! processes of their own on free loopback ports and outlive this program. Several stacks exist side by side, each under the name
-//! of an instance; what they store is lost when they go down.
+//! of an instance; what they store is lost when they go down. `run` starts one for the time of a command.
 
 mod http;
 mod install;
@@ -15,12 +15,13 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use crate::Failure;
+use crate::{Failure, cache};
 use install::Programs;
 use instance::{Instance, State};
 use part::Part;
 
-const USAGE: &str = "usage: cargo xtask stack up | down | status [--instance NAME]";
+const USAGE: &str = "usage: cargo xtask stack up | down | status [--instance NAME]
+       cargo xtask stack run COMMAND…";
 const DEFAULT_INSTANCE: &str = "default";
 
 /// What every part accepts as credentials; the S3 server refuses all others.
@@ -33,6 +34,7 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (command, name) = match arguments[..] {
+        ["run", program, ref rest @ ..] => return run_with(program, rest),
         [command] => (command, DEFAULT_INSTANCE),
         [command, "--instance", name] => (command, name),
         _ => return Err(USAGE.into()),
@@ -49,6 +51,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         "guard" => guard(name),
         _ => Err(USAGE.into()),
     }
+}
+
+/// Runs a program with the settings of a stack of its own.
+fn run_with(program: &str, arguments: &[&str]) -> Result<(), Failure> {
+    let stack = Starting::new(&format!("run-{}", std::process::id()))?;
+    stack.run(|settings| cache::run(Command::new(program).args(arguments).envs(settings.iter().cloned())))
 }
 
 /// A stack whose parts all answered.

@@ -19,8 +19,8 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
             stack.run(|settings| {
                 built?;
                 postman(root)?;
-                let settings = settings.iter().map(|(name, value)| (name, value));
-                run(Command::new(cargo_program()).args(["test", "--workspace"]).envs(settings).current_dir(root))
+                let mut tests = Command::new(cargo_program());
+                run(tests.args(["test", "--workspace"]).envs(settings.iter().cloned()).current_dir(root))
             })
         }
         [only] if only == "--lint" => lint(root),

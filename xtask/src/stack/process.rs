@@ -109,3 +109,39 @@ fn identity(id: u32) -> Option<String> {
     let machine = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     (!matches!(state, "Z" | "X")).then(|| format!("{} {started}", machine.trim_end()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn start(program: &str, arguments: &[&str], name: &str) -> Process {
+        let log = std::env::temp_dir().join(format!("fhirpool-{name}-{}.log", std::process::id()));
+        let process = Process::start(Command::new(program).args(arguments), &log).unwrap();
+        std::fs::remove_file(log).unwrap();
+        process
+    }
+
+    #[test]
+    fn a_process_is_ended_with_those_it_has_started() {
+        let process = start("sh", &["-c", "sleep 600 & wait"], "group");
+        assert!(process.is_running());
+        assert!(process.memory_mib().is_some());
+        process.end().unwrap();
+        assert!(!process.is_running());
+        // Without a member, the group is gone.
+        let id = Pid::from_raw(i32::try_from(process.id).unwrap()).unwrap();
+        assert!(wait_until(END_TIMEOUT, || rustix::process::test_kill_process_group(id).is_err()));
+    }
+
+    #[test]
+    fn another_process_of_the_same_id_is_left_alone() {
+        let process = start("sleep", &["600"], "other");
+        let other = Process { identity: format!("{}0", process.identity), ..process.clone() };
+        assert!(!other.is_running());
+        other.end().unwrap();
+        assert!(process.is_running());
+        process.end().unwrap();
+    }
+}
