@@ -1,0 +1,117 @@
+//! Names of objects.
+
+use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
+use fhirpool_fhir::ResourceType;
+use fhirpool_storage::{ContentName, Result, StorageError};
+
+/// Longest name of a body, in bytes.
+const BODY_NAME_BYTES_MAX: usize = 512;
+
+/// An object's name: `tenant/<tenant>/Binary/<id>/<version>` or `tenant/<tenant>/body/<name>`.
+///
+/// Neither a tenant nor a part of a name can be empty, `.` or `..`, or hold a `/`: no name leads out of its tenant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectName {
+    text: String,
+    is_body: bool,
+}
+
+impl ObjectName {
+    /// For looking.
+    pub fn to_read(access: &ReadAccess, name: &ContentName) -> Result<Self> {
+        let is_allowed = match name {
+            ContentName::Binary { .. } => access.allows(binary()),
+            ContentName::Body(_) => true,
+        };
+        Self::of(access.tenant(), name, is_allowed)
+    }
+
+    /// For changing.
+    pub fn to_write(access: &WriteAccess, name: &ContentName) -> Result<Self> {
+        let is_allowed = match name {
+            ContentName::Binary { .. } => access.allows(binary()),
+            ContentName::Body(_) => true,
+        };
+        Self::of(access.tenant(), name, is_allowed)
+    }
+
+    fn of(tenant: &TenantId, name: &ContentName, is_allowed: bool) -> Result<Self> {
+        if !is_allowed {
+            return Err(StorageError::Denied);
+        }
+        let (text, is_body) = match name {
+            // An id may be a full stop or two; `_` is in no id.
+            ContentName::Binary { id, version } => {
+                let escape = if matches!(id.as_str(), "." | "..") { "_" } else { "" };
+                (format!("tenant/{tenant}/Binary/{escape}{id}/{version}"), false)
+            }
+            ContentName::Body(name) if is_body_name(name) => (format!("tenant/{tenant}/body/{name}"), true),
+            ContentName::Body(_) => return Err(StorageError::Denied),
+        };
+        Ok(Self { text, is_body })
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is the server's own and not the aim of URLs.
+    pub fn is_body(&self) -> bool {
+        self.is_body
+    }
+
+    /// The name, if URLs may lead to it.
+    pub fn for_url(&self) -> Result<&str> {
+        if self.is_body { Err(StorageError::Denied) } else { Ok(&self.text) }
+    }
+}
+
+pub(crate) fn binary() -> ResourceType {
+    ResourceType::parse("Binary").expect("Binary is a type of R4")
+}
+
+fn is_body_name(name: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    name.len() <= BODY_NAME_BYTES_MAX && name.split('/').all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use fhirpool_authz::Principal;
+    use fhirpool_fhir::{ResourceId, VersionId};
+
+    use super::*;
+
+    fn of_acme(name: &ContentName) -> Result<ObjectName> {
+        let tenant = TenantId::parse("acme").unwrap();
+        ObjectName::to_write(&WriteAccess::authorize(&Principal::operator(tenant.clone()), &tenant).unwrap(), name)
+    }
+
+    fn binary_of(id: &str) -> ContentName {
+        ContentName::Binary { id: ResourceId::parse(id).unwrap(), version: VersionId(3) }
+    }
+
+    #[test]
+    fn names_begin_with_the_tenant() {
+        assert_eq!(of_acme(&binary_of("a.b")).unwrap().as_str(), "tenant/acme/Binary/a.b/3");
+        assert_eq!(of_acme(&ContentName::Body("v/1_x".into())).unwrap().as_str(), "tenant/acme/body/v/1_x");
+    }
+
+    #[test]
+    fn no_name_leads_out_of_its_tenants() {
+        assert_eq!(of_acme(&binary_of("..")).unwrap().as_str(), "tenant/acme/Binary/_../3");
+        for name in ["", "/", "a//b", "../other", "a/../b", "a/.", "/a", "a/", "a b", "a%2fb", "é"] {
+            assert_eq!(of_acme(&ContentName::Body(name.into())), Err(StorageError::Denied), "{name:?}");
+        }
+        assert!(of_acme(&ContentName::Body("a".repeat(BODY_NAME_BYTES_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn urls_lead_to_binaries_alone() {
+        assert!(of_acme(&binary_of("1")).unwrap().for_url().is_ok());
+        assert_eq!(of_acme(&ContentName::Body("a".into())).unwrap().for_url(), Err(StorageError::Denied));
+    }
+}
