@@ -18,6 +18,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
             let built = cargo(root, &["build", "--bin", "fhirpool"]).and_then(|()| cargo(root, &["test", "--workspace", "--no-run"]));
             stack.run(|settings| {
                 built?;
+                configurations(root, settings)?;
                 postman(root)?;
                 let mut tests = Command::new(cargo_program());
                 run(tests.args(["test", "--workspace"]).envs(settings.iter().cloned()).current_dir(root))
@@ -61,6 +62,16 @@ fn infrastructure(root: &Path) -> Result<(), Failure> {
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Failure> {
     run(Command::new(cargo_program()).args(arguments).current_dir(root))
+}
+
+/// Lets the server read each of `infra/config/`; the local one is complete with the settings of the stack.
+fn configurations(root: &Path, settings: &[(String, String)]) -> Result<(), Failure> {
+    for name in ["local", "compose", "production"] {
+        let file = root.join(format!("infra/config/{name}.toml"));
+        let settings = settings.iter().filter(|_| name == "local").cloned();
+        run(Command::new(program()?).args(["config", "--config"]).arg(file).envs(settings).stdout(Stdio::null()))?;
+    }
+    Ok(())
 }
 
 /// Runs the Postman collection against a server of its own.
