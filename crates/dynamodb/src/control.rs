@@ -1,0 +1,78 @@
+//! The control table: what nodes agree on.
+//!
+//! | what | pk | sk | attributes |
+//! |---|---|---|---|
+//! | leases of the stream's shards | `L` | shard | `o` owner, `c` counter, `p` checkpoint, `u` applied until, `f` finished, `w` pending sweeps |
+//! | tenants | `R` | tenant | `s` state, `a` registered at |
+//! | epoch of the tenants | `E` | `tenants` | `n` |
+//! | wrapped keys | `T#t#K` | epoch | `k` wrapped key, empty where destroyed |
+//! | write marks | `T#t#M` | digest of the client | `u` until, `e` expiry |
+//! | migrations | `M` | number | `n` name, `a` applied at |
+//! | secrets | `S` | name | `v` |
+//!
+//! What is a tenant's begins with `T#tenant#`, as in the data table. Nothing here is the cause of a version being committed or
+//! not, so the table may be lost without loss of resources, all but the wrapped keys.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use fhirpool_storage::Result;
+
+use crate::client::{Client, Consistency, Query, SortRange, Table};
+use crate::cost::Operation;
+use crate::item::Item;
+use crate::keys::{PARTITION, SORT};
+
+mod leases;
+mod marks;
+mod migrations;
+mod secrets;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod wrapped_keys;
+
+pub use marks::ClientMarks;
+pub use secrets::SECRET_BYTES;
+pub use tenants::TenantRegistry;
+
+/// Leases, wrapped keys, secrets and the record of migrations; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    client: Client,
+}
+
+/// No list of the control table is longer.
+const ITEMS_MAX: usize = 1_000_000;
+
+impl Control {
+    /// Over a connection.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+/// All items of a partition, strongly.
+async fn all(client: &Client, operation: Operation, partition: &str) -> Result<Vec<Item>> {
+    let query = Query {
+        table: Table::Control,
+        partition: AttributeValue::S(partition.to_owned()),
+        range: SortRange::All,
+        descending: false,
+        limit: None,
+        consistency: Consistency::Strong,
+        after: None,
+    };
+    let items = client.query_all(operation, query, ITEMS_MAX).await?;
+    items.ok_or(fhirpool_storage::StorageError::TooCostly("a list of the control table"))
+}
+
+fn key(partition: &str, sort: &str) -> Item {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    Item::from([(PARTITION.to_owned(), text(partition)), (SORT.to_owned(), text(sort))])
+}
+
+/// Microseconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as i64)
+}
