@@ -34,6 +34,11 @@ impl KeyRange {
         self.from.as_slice() <= value && value < self.to.as_slice()
     }
 
+    /// Whether values of the form may lie within.
+    pub(crate) fn overlaps_form(&self, form: u8) -> bool {
+        self.from.first().is_some_and(|first| *first <= form) && self.to.as_slice() > [form].as_slice()
+    }
+
     /// Everything that begins with these bytes, of which at least one is not 255.
     pub(crate) fn prefix(prefix: Vec<u8>) -> Self {
         let to = successor(&prefix);

@@ -189,6 +189,7 @@ mod tests {
         for clause in filter {
             let (crate::Clause::Matches { tests, .. } | crate::Clause::NotMatches { tests, .. }) = clause else { continue };
             for test in tests {
+                assert_eq!(test.pattern().matches(&entry.value), test.accepts(&entry.value), "{test:?} {:?}", entry.value);
                 let range = test.ranges().iter().position(|range| range.contains(&entry.value));
                 assert!(range.is_some() || !test.accepts(&entry.value));
                 // An index puts an id behind the value; the bounds must hold all the same.

@@ -4,7 +4,7 @@
 //! one form never meets another. Forms below [`SORTED_FORMS_END`] carry the order of results; the others are further ways to
 //! find the same. Texts end in a 0, which FHIR's strings cannot hold.
 
-use crate::ValueTest;
+use crate::{Pattern, ValueTest};
 
 pub(crate) mod composite;
 pub(crate) mod date;
@@ -51,6 +51,26 @@ pub(crate) mod form {
     pub const REFERENCE_VERSION: u8 = 0xC0;
     /// Identifier value, system.
     pub const REFERENCE_IDENTIFIER: u8 = 0xC1;
+    /// All of them, ascending.
+    pub const ALL: [u8; 17] = [
+        STRING,
+        TOKEN,
+        DATE,
+        NUMBER,
+        QUANTITY,
+        REFERENCE,
+        REFERENCE_URL,
+        CANONICAL,
+        URI,
+        COMPOSITE,
+        TOKEN_TEXT,
+        TOKEN_OF_TYPE,
+        DATE_BY_HIGH,
+        NUMBER_BY_HIGH,
+        QUANTITY_BY_HIGH,
+        REFERENCE_VERSION,
+        REFERENCE_IDENTIFIER,
+    ];
 }
 
 /// The first form that sorting does not look at.
@@ -116,6 +136,16 @@ pub(crate) enum Accept {
 }
 
 impl Accept {
+    /// Whether the ranges alone tell.
+    pub(crate) fn is_told_by_ranges(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Date(rule) => rule.is_told_by_ranges(),
+            Self::Number(rule) => rule.is_told_by_ranges(),
+            Self::Contains(_) | Self::System(_) | Self::Composite(_) => false,
+        }
+    }
+
     pub(crate) fn accepts(&self, value: &[u8]) -> bool {
         match self {
             Self::All => true,
@@ -126,6 +156,48 @@ impl Accept {
             Self::Composite(tests) => composite::accepts(value, tests),
         }
     }
+}
+
+impl Accept {
+    /// How the values of some form are written that pass.
+    pub(crate) fn pattern(&self, form: u8) -> Pattern {
+        match self {
+            Self::All => value_pattern(form),
+            Self::Contains(needle) => {
+                let rest = || Pattern::Until(0);
+                let found = Pattern::sequence([Pattern::TextWith(needle.clone()), Pattern::byte(0)]);
+                Pattern::sequence([Pattern::byte(form), found, rest()])
+            }
+            Self::System(systems) => {
+                let systems = systems.iter().map(|system| Pattern::Bytes([system.as_slice(), &[0]].concat()));
+                Pattern::sequence([Pattern::byte(form), Pattern::Until(0), Pattern::OneOf(systems.collect())])
+            }
+            Self::Date(rule) => rule.pattern(form),
+            Self::Number(rule) => rule.pattern(form),
+            Self::Composite(tests) => {
+                let components = tests.iter().map(ValueTest::pattern);
+                Pattern::sequence([Pattern::byte(form)].into_iter().chain(components))
+            }
+        }
+    }
+}
+
+/// How values of a form are written: what [`value_len`] reads.
+pub(crate) fn value_pattern(form: u8) -> Pattern {
+    let texts = |count| Pattern::sequence(std::iter::repeat_n(Pattern::Until(0), count));
+    let rest = match form {
+        form::STRING | form::TOKEN | form::CANONICAL | form::REFERENCE_IDENTIFIER => texts(2),
+        form::TOKEN_OF_TYPE => texts(3),
+        form::REFERENCE_URL | form::URI | form::TOKEN_TEXT => texts(1),
+        form::DATE => date::value_pattern(),
+        form::DATE_BY_HIGH => Pattern::AnyBytes(16),
+        form::NUMBER | form::NUMBER_BY_HIGH => number::interval_pattern(),
+        form::QUANTITY | form::QUANTITY_BY_HIGH => Pattern::sequence([number::interval_pattern(), texts(3)]),
+        form::REFERENCE => reference::pattern(),
+        form::REFERENCE_VERSION => Pattern::sequence([reference::pattern(), texts(1)]),
+        _ => return Pattern::OneOf(Vec::new()),
+    };
+    Pattern::sequence([Pattern::byte(form), rest])
 }
 
 /// How many bytes at the front are one value; `None` if none is.

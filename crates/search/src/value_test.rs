@@ -2,8 +2,9 @@
 
 use fhirpool_fhir::{DateInterval, Decimal, ResourceKey};
 
+use crate::Pattern;
 use crate::entry::KeyRange;
-use crate::value::{Accept, Comparator, date, number, reference, string, token, uri};
+use crate::value::{Accept, Comparator, date, form, number, reference, string, token, uri};
 
 /// What a parameter's value must be. Every value that passes lies in one of the ranges; one in a range passes if
 /// [`ValueTest::accepts`] says so. A test never needs the resource itself: long texts carry a digest.
@@ -29,7 +30,7 @@ impl ValueTest {
 
     /// Whether every value in the ranges passes, so that [`ValueTest::accepts`] need not be asked.
     pub fn accepts_all_in_ranges(&self) -> bool {
-        self.accept == Accept::All
+        self.accept.is_told_by_ranges()
     }
 
     /// Whether a value passes. Values outside of the ranges do not.
@@ -37,6 +38,33 @@ impl ValueTest {
         let behind = self.ranges.partition_point(|range| range.from.as_slice() <= value);
         let in_range = behind.checked_sub(1).is_some_and(|index| value < self.ranges[index].to.as_slice());
         in_range && self.accept.accepts(value)
+    }
+
+    /// What an index must know to find what passes without asking.
+    pub fn rule(&self) -> Rule<'_> {
+        match &self.accept {
+            Accept::Date(rule) => Rule::Dates { comparator: rule.comparator, sought: rule.sought },
+            _ if self.single => Rule::Values,
+            accept if accept.is_told_by_ranges() => Rule::Ranges,
+            Accept::System(systems) => Rule::Systems(systems),
+            _ => Rule::Pattern(self.pattern()),
+        }
+    }
+
+    /// How the values are written that pass.
+    pub fn pattern(&self) -> Pattern {
+        if self.single {
+            return Pattern::OneOf(self.ranges.iter().map(|range| Pattern::Bytes(range.from.clone())).collect());
+        }
+        if let Accept::Composite(_) = self.accept {
+            // The components have ranges of their own.
+            return self.accept.pattern(form::COMPOSITE);
+        }
+        let patterns = self.ranges.iter().flat_map(|range| {
+            let forms = form::ALL.iter().filter(|form| range.overlaps_form(**form));
+            forms.map(|form| Pattern::between(self.accept.pattern(*form), Some(&range.from), Some(&range.to)))
+        });
+        Pattern::OneOf(patterns.collect())
     }
 
     /// A test that each value in the ranges passes which the rule takes.
@@ -72,6 +100,26 @@ impl ValueTest {
         ranges.dedup();
         Self { ranges, single: true, accept: Accept::All }
     }
+}
+
+/// What a [`ValueTest`] comes down to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule<'a> {
+    /// It is one of [`KeyRange::from`] of the ranges.
+    Values,
+    /// It is in one of the ranges.
+    Ranges,
+    /// It is a date that compares so; what [`date_of_value`](crate::date_of_value) gives tells as much as the ranges.
+    Dates {
+        /// How.
+        comparator: Comparator,
+        /// With what.
+        sought: DateInterval,
+    },
+    /// It is of the form of the ranges and [`system_of_value`](crate::system_of_value) is one of these.
+    Systems(&'a [Vec<u8>]),
+    /// It is written so.
+    Pattern(Pattern),
 }
 
 /// For who makes tests without a query.

@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use fhirpool_fhir::DateInterval;
 
 use super::{Accept, Comparator, form};
-use crate::ValueTest;
 use crate::entry::{KeyRange, successor};
+use crate::{Pattern, ValueTest};
 
 /// A day with its change of clocks.
 const SHORT_MICROS: i64 = 25 * 3_600_000_000;
@@ -51,6 +51,11 @@ pub(super) fn len(bytes: &[u8]) -> Option<usize> {
     Some(if *bytes.get(8)? == OTHER_LENGTH { 17 } else { 9 })
 }
 
+/// The interval of a value of [`form::DATE`]; `None` for any other value, also one that says an interval again by its end.
+pub fn date_of_value(value: &[u8]) -> Option<DateInterval> {
+    (value.first() == Some(&form::DATE)).then(|| read(value)).flatten()
+}
+
 fn read(value: &[u8]) -> Option<DateInterval> {
     let (form, rest) = value.split_first()?;
     let first = micros(rest)?;
@@ -67,8 +72,8 @@ fn read(value: &[u8]) -> Option<DateInterval> {
 /// How an interval must compare with the sought one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct DateRule {
-    comparator: Comparator,
-    sought: DateInterval,
+    pub comparator: Comparator,
+    pub sought: DateInterval,
 }
 
 impl DateRule {
@@ -91,6 +96,71 @@ impl DateRule {
     pub(super) fn accepts(&self, value: &[u8]) -> bool {
         read(value).is_some_and(|interval| self.compares(interval))
     }
+
+    /// Whether the ranges of [`test`] hold nothing else.
+    pub(super) fn is_told_by_ranges(&self) -> bool {
+        matches!(self.comparator, Comparator::Less | Comparator::StartsAfter)
+    }
+}
+
+impl DateRule {
+    /// How the values of the form are written that pass.
+    pub(super) fn pattern(&self, form: u8) -> Pattern {
+        let DateInterval { low, high } = self.sought;
+        let (before, behind) = (low.checked_sub(1), high.checked_add(1));
+        // Bounds of the beginning and of the end; what is out of reach is passed by none.
+        let bounds: Vec<[Bounds; 2]> = match self.comparator {
+            Comparator::Equal => vec![[(Some(low), None), (None, Some(high))]],
+            Comparator::NotEqual => {
+                let early = before.map(|before| [(None, Some(before)), (None, None)]);
+                early.into_iter().chain(behind.map(|behind| [(None, None), (Some(behind), None)])).collect()
+            }
+            Comparator::Greater => behind.map(|behind| [(None, None), (Some(behind), None)]).into_iter().collect(),
+            Comparator::GreaterOrEqual => {
+                let equal = [(Some(low), None), (None, Some(high))];
+                [equal].into_iter().chain(behind.map(|behind| [(None, None), (Some(behind), None)])).collect()
+            }
+            Comparator::Less => before.map(|before| [(None, Some(before)), (None, None)]).into_iter().collect(),
+            Comparator::LessOrEqual => {
+                let equal = [(Some(low), None), (None, Some(high))];
+                [equal].into_iter().chain(before.map(|before| [(None, Some(before)), (None, None)])).collect()
+            }
+            Comparator::StartsAfter => behind.map(|behind| [(Some(behind), None), (None, None)]).into_iter().collect(),
+            Comparator::EndsBefore => before.map(|before| [(None, None), (None, Some(before))]).into_iter().collect(),
+            Comparator::Approximate => vec![[(None, Some(high)), (Some(low), None)]],
+        };
+        Pattern::OneOf(bounds.into_iter().flat_map(|[begin, end]| interval_patterns(form, begin, end)).collect())
+    }
+}
+
+/// The least and the greatest, both included.
+type Bounds = (Option<i64>, Option<i64>);
+
+fn moment_pattern((from, to): Bounds) -> Pattern {
+    let to = to.map(|to| [ordered(to).as_slice(), &[0]].concat());
+    Pattern::between(Pattern::AnyBytes(8), from.map(ordered).as_ref().map(<[u8; 8]>::as_slice), to.as_deref())
+}
+
+/// Values of intervals that begin and end within the bounds.
+fn interval_patterns(form: u8, begin: Bounds, end: Bounds) -> Vec<Pattern> {
+    let form = Pattern::byte(form);
+    if form == Pattern::byte(form::DATE_BY_HIGH) {
+        return vec![Pattern::sequence([form, moment_pattern(end), moment_pattern(begin)])];
+    }
+    let usual = USUAL_LENGTHS.iter().enumerate().map(|(place, length)| {
+        let (from, to) = (end.0.map(|from| from.saturating_sub(*length)), end.1.map(|to| to.saturating_sub(*length)));
+        let to = [begin.1, to].into_iter().flatten().min();
+        Pattern::sequence([form.clone(), moment_pattern((begin.0.max(from), to)), Pattern::byte(place as u8)])
+    });
+    let other = Pattern::sequence([form.clone(), moment_pattern(begin), Pattern::byte(OTHER_LENGTH), moment_pattern(end)]);
+    usual.chain([other]).collect()
+}
+
+/// How a value of [`form::DATE`] goes on behind the form.
+pub(super) fn value_pattern() -> Pattern {
+    let usual = (0..USUAL_LENGTHS.len()).map(|place| Pattern::byte(place as u8));
+    let other = Pattern::sequence([Pattern::byte(OTHER_LENGTH), Pattern::AnyBytes(8)]);
+    Pattern::sequence([Pattern::AnyBytes(8), Pattern::OneOf(usual.chain([other]).collect())])
 }
 
 /// Intervals that compare so with the sought one. [`Comparator::Approximate`] expects it widened already.
@@ -100,19 +170,18 @@ pub(crate) fn test(comparator: Comparator, sought: DateInterval) -> ValueTest {
     let began_before_end = high.saturating_sub(SHORT_MICROS);
     let by_low = |range| bounds(form::DATE, range);
     let by_high = |range| bounds(form::DATE_BY_HIGH, range);
-    let (ranges, all) = match comparator {
-        Comparator::Equal => (vec![by_low(low..=high)], false),
-        Comparator::NotEqual => (vec![by_low(from..=to)], false),
-        Comparator::Greater => (vec![by_low(began_before_end..=to), by_high(high.saturating_add(1)..=to)], false),
-        Comparator::GreaterOrEqual => (vec![by_low(began_before_end.min(low)..=to), by_high(high.saturating_add(1)..=to)], false),
-        Comparator::Less => (vec![by_low(from..=low.saturating_sub(1))], true),
-        Comparator::LessOrEqual => (vec![by_low(from..=high)], false),
-        Comparator::StartsAfter => (vec![by_low(high.saturating_add(1)..=to)], true),
-        Comparator::EndsBefore => (vec![by_low(from..=low.saturating_sub(1))], false),
-        Comparator::Approximate => (vec![by_low(low.saturating_sub(SHORT_MICROS)..=high), by_high(low..=to)], false),
+    let ranges = match comparator {
+        Comparator::Equal => vec![by_low(low..=high)],
+        Comparator::NotEqual => vec![by_low(from..=to)],
+        Comparator::Greater => vec![by_low(began_before_end..=to), by_high(high.saturating_add(1)..=to)],
+        Comparator::GreaterOrEqual => vec![by_low(began_before_end.min(low)..=to), by_high(high.saturating_add(1)..=to)],
+        Comparator::Less => vec![by_low(from..=low.saturating_sub(1))],
+        Comparator::LessOrEqual => vec![by_low(from..=high)],
+        Comparator::StartsAfter => vec![by_low(high.saturating_add(1)..=to)],
+        Comparator::EndsBefore => vec![by_low(from..=low.saturating_sub(1))],
+        Comparator::Approximate => vec![by_low(low.saturating_sub(SHORT_MICROS)..=high), by_high(low..=to)],
     };
-    let accept = if all { Accept::All } else { Accept::Date(DateRule { comparator, sought }) };
-    ValueTest::new(ranges, accept)
+    ValueTest::new(ranges, Accept::Date(DateRule { comparator, sought }))
 }
 
 fn bounds(form: u8, range: RangeInclusive<i64>) -> KeyRange {
@@ -184,6 +253,9 @@ mod tests {
                 for value in texts.map(interval) {
                     let found = values(value).iter().any(|value| test.accepts(value));
                     assert_eq!(found, rule.compares(value), "{comparator:?} {sought:?} {value:?}");
+                    for bytes in values(value) {
+                        assert_eq!(test.pattern().matches(&bytes), test.accepts(&bytes), "{comparator:?} {sought:?} {value:?}");
+                    }
                 }
             }
         }

@@ -6,8 +6,8 @@
 use fhirpool_fhir::Decimal;
 
 use super::{Accept, Comparator, form, text};
-use crate::ValueTest;
 use crate::entry::{KeyRange, successor};
+use crate::{Pattern, ValueTest};
 
 /// Behind which no upper end stands: it is the lower one. Also: no lower end.
 const NONE: u8 = 0;
@@ -155,6 +155,15 @@ impl NumberRule {
         read(value).is_some_and(|(low, high, unit)| self.compares(low, high) && self.unit.accepts(unit))
     }
 
+    /// Whether the ranges of [`test`] hold nothing else.
+    pub(super) fn is_told_by_ranges(&self) -> bool {
+        let is_told = match self.comparator {
+            Comparator::Equal | Comparator::NotEqual | Comparator::EndsBefore | Comparator::Approximate => false,
+            Comparator::Greater | Comparator::Less | Comparator::GreaterOrEqual | Comparator::LessOrEqual | Comparator::StartsAfter => true,
+        };
+        is_told && self.unit == UnitRule::Any
+    }
+
     fn compares(&self, low: &[u8], high: &[u8]) -> bool {
         let exact = self.exact.as_slice();
         let equal = || self.low.as_slice() <= low && high < self.high.as_slice();
@@ -168,6 +177,88 @@ impl NumberRule {
             Comparator::StartsAfter => low > exact,
             Comparator::EndsBefore => high < exact,
             Comparator::Approximate => low <= self.high.as_slice() && high >= self.low.as_slice(),
+        }
+    }
+}
+
+impl NumberRule {
+    /// How the values of the form are written that pass.
+    pub(super) fn pattern(&self, form: u8) -> Pattern {
+        let is_by_high = matches!(form, form::NUMBER_BY_HIGH | form::QUANTITY_BY_HIGH);
+        let points = if is_by_high { Vec::new() } else { self.points() };
+        let points = points.into_iter().map(|point| Pattern::sequence([point, Pattern::byte(NONE)]));
+        let intervals =
+            self.intervals().into_iter().map(|(low, high)| Pattern::sequence(if is_by_high { [high, low] } else { [low, high] }));
+        let numbers = Pattern::OneOf(points.chain(intervals).collect());
+        match form {
+            form::QUANTITY | form::QUANTITY_BY_HIGH => Pattern::sequence([Pattern::byte(form), numbers, self.unit.pattern()]),
+            _ => Pattern::sequence([Pattern::byte(form), numbers]),
+        }
+    }
+
+    /// Which points pass: alternatives.
+    fn points(&self) -> Vec<Pattern> {
+        let (exact, low, high) = (self.exact.as_slice(), self.low.as_slice(), self.high.as_slice());
+        let behind = behind(exact);
+        let bounds: &[(Option<&[u8]>, Option<&[u8]>)] = match self.comparator {
+            Comparator::Equal => &[(Some(low), Some(high))],
+            Comparator::NotEqual => &[(None, Some(low)), (Some(high), None)],
+            Comparator::Greater | Comparator::StartsAfter => &[(Some(&behind), None)],
+            Comparator::Less | Comparator::EndsBefore => &[(None, Some(exact))],
+            Comparator::GreaterOrEqual => &[(Some(exact), None)],
+            Comparator::LessOrEqual => &[(None, Some(&behind))],
+            Comparator::Approximate => &[(Some(low), Some(&self::behind(high)))],
+        };
+        bounds.iter().map(|(from, to)| Pattern::between(decimal_pattern(), *from, *to)).collect()
+    }
+
+    /// Which intervals pass, points aside: alternatives of lower and upper end.
+    fn intervals(&self) -> Vec<(Pattern, Pattern)> {
+        let low_end = |from, to| Pattern::between(Pattern::OneOf(vec![Pattern::byte(NONE), decimal_pattern()]), from, to);
+        let high_end = |from, to| Pattern::between(Pattern::OneOf(vec![decimal_pattern(), Pattern::byte(INFINITE)]), from, to);
+        let (exact, low, high) = (Some(self.exact.as_slice()), Some(self.low.as_slice()), Some(self.high.as_slice()));
+        let (behind_exact, behind_high) = (behind(&self.exact), behind(&self.high));
+        let any_low = || low_end(None, None);
+        let any_high = || high_end(None, None);
+        match self.comparator {
+            Comparator::Equal => vec![(low_end(low, None), high_end(None, high))],
+            Comparator::NotEqual => vec![(low_end(None, low), any_high()), (any_low(), high_end(high, None))],
+            Comparator::Greater | Comparator::GreaterOrEqual => vec![(any_low(), high_end(Some(&behind_exact), None))],
+            Comparator::Less | Comparator::LessOrEqual => vec![(low_end(None, exact), any_high())],
+            Comparator::StartsAfter => vec![(low_end(Some(&behind_exact), None), any_high())],
+            Comparator::EndsBefore => vec![(any_low(), high_end(None, exact))],
+            Comparator::Approximate => vec![(low_end(None, Some(&behind_high)), high_end(low, None))],
+        }
+    }
+}
+
+/// The first bytes behind these.
+fn behind(number: &[u8]) -> Vec<u8> {
+    [number, &[0]].concat()
+}
+
+/// How decimals are written ([`Decimal::write_ordered`]).
+fn decimal_pattern() -> Pattern {
+    let signed = |sign, end| Pattern::sequence([Pattern::byte(sign), Pattern::AnyBytes(2), Pattern::Until(end)]);
+    Pattern::OneOf(vec![signed(1, u8::MAX), Pattern::byte(2), signed(3, 0)])
+}
+
+/// How an interval is written, behind the form.
+pub(super) fn interval_pattern() -> Pattern {
+    let end = || Pattern::OneOf(vec![Pattern::byte(NONE), decimal_pattern(), Pattern::byte(INFINITE)]);
+    Pattern::sequence([end(), end()])
+}
+
+impl UnitRule {
+    fn pattern(&self) -> Pattern {
+        let text = || Pattern::Until(0);
+        match self {
+            Self::Any => Pattern::sequence([text(), text(), text()]),
+            Self::Coded(coded) => Pattern::sequence([Pattern::Bytes(coded.clone()), text()]),
+            Self::Named(name) => {
+                let name = || Pattern::Bytes(name.clone());
+                Pattern::sequence([text(), Pattern::OneOf(vec![Pattern::sequence([name(), text()]), Pattern::sequence([text(), name()])])])
+            }
         }
     }
 }
@@ -216,7 +307,8 @@ fn ranges(rule: &NumberRule, (by_low, by_high): (u8, u8)) -> Vec<KeyRange> {
         Comparator::Greater => vec![range(behind(by_low, exact), vec![by_low + 1]), range(behind(by_high, exact), vec![by_high + 1])],
         Comparator::GreaterOrEqual => vec![range(at(by_low, exact), vec![by_low + 1]), range(behind(by_high, exact), vec![by_high + 1])],
         Comparator::Less | Comparator::EndsBefore => vec![range(vec![by_low], at(by_low, exact))],
-        Comparator::LessOrEqual => vec![range(vec![by_low], behind(by_low, exact))],
+        // Of what begins at the number, only the number itself: a point, which goes on with NONE.
+        Comparator::LessOrEqual => vec![range(vec![by_low], [&at(by_low, exact), &[NONE + 1][..]].concat())],
         Comparator::StartsAfter => vec![range(behind(by_low, exact), vec![by_low + 1])],
         Comparator::Approximate => vec![range(at(by_low, low), behind(by_low, high)), range(at(by_high, low), vec![by_high + 1])],
     }
@@ -245,7 +337,11 @@ mod tests {
 
     fn finds(prefix: &str, sought: &str, value: &str) -> bool {
         let test = test(Comparator::split(prefix).0, &decimal(sought), None);
-        values(value, None).iter().any(|value| test.accepts(value))
+        let values = values(value, None);
+        for bytes in &values {
+            assert_eq!(test.pattern().matches(bytes), test.accepts(bytes), "{prefix} {sought} {value}");
+        }
+        values.iter().any(|value| test.accepts(value))
     }
 
     #[test]
@@ -306,7 +402,10 @@ mod tests {
         let mg = Unit { system: UCUM, code: "mg", text: "milligram" };
         let found = |sought: SoughtUnit<'_>, unit: Unit<'_>| {
             let test = test(Comparator::Equal, &decimal("5.4"), Some(sought));
-            values("5.4", Some(unit)).iter().any(|value| test.accepts(value))
+            values("5.4", Some(unit)).iter().any(|value| {
+                assert_eq!(test.pattern().matches(value), test.accepts(value));
+                test.accepts(value)
+            })
         };
         assert!(found(SoughtUnit::Any, mg));
         assert!(found(SoughtUnit::Coded { system: UCUM, code: "mg" }, mg));

@@ -4,8 +4,8 @@
 use fhirpool_fhir::{OrderedId, ResourceId, ResourceKey, ResourceType};
 
 use super::{Accept, form, text};
-use crate::ValueTest;
 use crate::entry::KeyRange;
+use crate::{Pattern, ValueTest};
 
 /// The value of a reference to a resource of this server.
 pub fn reference_value(key: &ResourceKey) -> Vec<u8> {
@@ -28,6 +28,13 @@ pub fn reference_target(value: &[u8]) -> Option<ResourceKey> {
     let [form::REFERENCE, number, id @ ..] = value else { return None };
     let id = if id.first() == Some(&OrderedId::TEXT_MARKER) { id.strip_suffix(&[0])? } else { id };
     Some(ResourceKey::new(ResourceType::from_number(*number)?, ResourceId::from(&OrderedId::read(id)?)))
+}
+
+/// How type and id are written.
+pub(super) fn pattern() -> Pattern {
+    let uuid = Pattern::sequence([Pattern::byte(OrderedId::UUID_MARKER), Pattern::AnyBytes(16)]);
+    let text = Pattern::sequence([Pattern::byte(OrderedId::TEXT_MARKER), Pattern::Until(0)]);
+    Pattern::sequence([Pattern::AnyBytes(1), Pattern::OneOf(vec![uuid, text])])
 }
 
 /// How many bytes behind the form are type and id.

@@ -15,6 +15,11 @@ pub(crate) fn value(code: &str, system: &str) -> Vec<u8> {
     pair(form::TOKEN, code, system)
 }
 
+/// Whether a value is a code with its system, and not a further way to find one.
+pub fn is_token(value: &[u8]) -> bool {
+    value.first() == Some(&form::TOKEN)
+}
+
 /// The identifier of a logical reference.
 pub(crate) fn reference_identifier(identifier: &str, system: &str) -> Vec<u8> {
     pair(form::REFERENCE_IDENTIFIER, identifier, system)
@@ -97,6 +102,13 @@ pub(crate) fn text_test(sought: &str) -> Option<ValueTest> {
 /// An identifier of a type.
 pub(crate) fn of_type_test(identifier: &str, type_code: &str, type_system: &str) -> ValueTest {
     ValueTest::values([of_type_value(identifier, type_code, type_system)])
+}
+
+/// Form and system of a value that has a code and a system; `None` for any other value. A system that is too long is cut and
+/// carries a digest, as in [`Rule::Systems`](crate::Rule::Systems).
+pub fn system_of_value(value: &[u8]) -> Option<(u8, &[u8])> {
+    let form = value.first().copied().filter(|form| matches!(*form, form::TOKEN | form::REFERENCE_IDENTIFIER))?;
+    Some((form, system_of(value)?))
 }
 
 pub(super) fn system_of(value: &[u8]) -> Option<&[u8]> {
