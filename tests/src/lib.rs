@@ -8,5 +8,6 @@ mod fuzz;
 mod isolation;
 mod scenarios;
 mod synthea;
+mod telemetry;
 mod tls;
 mod wire;

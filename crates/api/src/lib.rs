@@ -18,6 +18,7 @@ mod body;
 mod call;
 mod error;
 mod handlers;
+mod measures;
 mod negotiation;
 mod prefer;
 pub mod routes;

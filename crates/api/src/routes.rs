@@ -58,6 +58,66 @@ pub enum Action {
     Operation,
 }
 
+impl Action {
+    /// All of them, in the order of their declaration.
+    pub const ALL: &[Self] = &[
+        Self::Live,
+        Self::Ready,
+        Self::Metadata,
+        Self::SmartConfiguration,
+        Self::Bundle,
+        Self::SearchSystem,
+        Self::SearchSystemByPost,
+        Self::HistorySystem,
+        Self::Create,
+        Self::SearchType,
+        Self::SearchTypeByPost,
+        Self::HistoryType,
+        Self::UpdateConditional,
+        Self::PatchConditional,
+        Self::DeleteConditional,
+        Self::Read,
+        Self::Update,
+        Self::Patch,
+        Self::Delete,
+        Self::HistoryInstance,
+        Self::Vread,
+        Self::SearchCompartment,
+        Self::SearchCompartmentByPost,
+        Self::Operation,
+    ];
+
+    /// As logs, traces and metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Ready => "ready",
+            Self::Metadata => "metadata",
+            Self::SmartConfiguration => "smart-configuration",
+            Self::Bundle => "bundle",
+            Self::SearchSystem => "search-system",
+            Self::SearchSystemByPost => "search-system-by-post",
+            Self::HistorySystem => "history-system",
+            Self::Create => "create",
+            Self::SearchType => "search-type",
+            Self::SearchTypeByPost => "search-type-by-post",
+            Self::HistoryType => "history-type",
+            Self::UpdateConditional => "update-conditional",
+            Self::PatchConditional => "patch-conditional",
+            Self::DeleteConditional => "delete-conditional",
+            Self::Read => "read",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::HistoryInstance => "history-instance",
+            Self::Vread => "vread",
+            Self::SearchCompartment => "search-compartment",
+            Self::SearchCompartmentByPost => "search-compartment-by-post",
+            Self::Operation => "operation",
+        }
+    }
+}
+
 /// Where a route's pattern begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {

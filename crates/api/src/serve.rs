@@ -18,11 +18,14 @@ use percent_encoding::percent_decode_str;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Content, Form};
 use crate::call::{Call, authenticate};
 use crate::error::{ApiError, Result};
 use crate::handlers;
+use crate::measures::Measures;
 use crate::negotiation::{accepts_gzip, json_of_accept, json_of_format};
 use crate::routes::{Action, Found, PathNames, Route, RouteTable};
 use crate::{ApiState, Settings};
@@ -32,7 +35,8 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The router of the whole API, built from [`crate::routes::ROUTES`].
 pub fn router(state: Arc<ApiState>) -> axum::Router {
     let cors = cors(&state.settings);
-    let server = Arc::new(Server { table: RouteTable::new(), request_ids: RequestIds::new(), state });
+    let measures = state.settings.metrics_tenants_max.map(Measures::new);
+    let server = Arc::new(Server { table: RouteTable::new(), request_ids: RequestIds::new(), measures, state });
     let router = axum::Router::new().fallback(move |request: Request| serve(server.clone(), request));
     let router = match cors {
         Some(cors) => router.layer(cors),
@@ -46,13 +50,21 @@ struct Server {
     state: Arc<ApiState>,
     table: RouteTable,
     request_ids: RequestIds,
+    measures: Option<Measures>,
 }
 
-/// What the log says of a request.
-#[derive(Default)]
+/// What logs, traces and metrics say of a request.
 struct Trail {
+    span: Span,
     action: Option<Action>,
     tenant: Option<TenantId>,
+}
+
+impl Trail {
+    fn set_tenant(&mut self, tenant: &TenantId) {
+        self.tenant = Some(tenant.clone());
+        self.span.record("tenant", tenant.as_str());
+    }
 }
 
 /// How much longer a request may take than its body: a body that comes too late is the client's fault (408), and must be told
@@ -60,13 +72,17 @@ struct Trail {
 const BODY_GRACE: Duration = Duration::from_millis(100);
 
 async fn serve(server: Arc<Server>, request: Request) -> Response {
-    let started = tracing::enabled!(target: "fhirpool::access", tracing::Level::DEBUG).then(Instant::now);
+    let is_logged = tracing::enabled!(target: "fhirpool::access", tracing::Level::DEBUG);
+    let started = (is_logged || server.measures.is_some()).then(Instant::now);
     let (head, body) = request.into_parts();
     let request_id = server.request_ids.of(&head);
     let mut form = Form::default();
-    let mut trail = Trail::default();
+    let found = server.table.find(&head.method, head.uri.path(), server.state.settings.default_tenant.is_some());
+    let action = if let Found::Route(route, _) = &found { Some(route.action) } else { None };
+    let span = request_span(&head, &request_id, action);
+    let mut trail = Trail { span: span.clone(), action, tenant: None };
     let time_max = server.state.settings.request_time_max + BODY_GRACE;
-    let handled = tokio::time::timeout(time_max, handle(&server, &head, body, &mut form, &mut trail));
+    let handled = tokio::time::timeout(time_max, handle(&server, &head, found, body, &mut form, &mut trail)).instrument(span);
     let answer = match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(Ok(Ok(answer))) => answer,
         Ok(Ok(Err(error))) => refuse(error, &request_id, &trail),
@@ -78,14 +94,32 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
     };
     let status = answer.status;
     let mut response = answer.into_response(form).await;
+    let Trail { span, action, tenant } = trail;
+    span.record("status", status.as_u16());
     if let Some(started) = started {
-        let micros = started.elapsed().as_micros() as u64;
-        let Trail { action, tenant } = trail;
-        let tenant = tenant.as_ref().map(TenantId::as_str);
-        tracing::debug!(target: "fhirpool::access", request_id = ?request_id, method = %head.method, ?action, tenant, status = status.as_u16(), micros);
+        let elapsed = started.elapsed();
+        if let Some(measures) = &server.measures {
+            measures.count(action, tenant.as_ref(), status, elapsed);
+        }
+        let micros = elapsed.as_micros() as u64;
+        let (action, tenant) = (action.map(Action::name), tenant.as_ref().map(TenantId::as_str));
+        tracing::debug!(target: "fhirpool::access", request_id = ?request_id, method = %head.method, action, tenant, status = status.as_u16(), micros);
     }
     response.headers_mut().insert(&X_REQUEST_ID, request_id);
     response
+}
+
+/// What the spans and log lines of all parts lie in while they work on a request. Where the target is off, it costs nothing.
+fn request_span(head: &Parts, request_id: &HeaderValue, action: Option<Action>) -> Span {
+    tracing::debug_span!(
+        target: "fhirpool::span",
+        "request",
+        request_id = request_id.to_str().unwrap_or_default(),
+        method = %head.method,
+        otel.name = action.map_or("none", Action::name),
+        tenant = Empty,
+        status = Empty,
+    )
 }
 
 /// Turns a refusal into an answer; what is not the client's fault is logged.
@@ -95,7 +129,8 @@ fn refuse(error: ApiError, request_id: &HeaderValue, trail: &Trail) -> Answer {
         let tenant = trail.tenant.as_ref().map(TenantId::as_str);
         let internal = refusal.internal.as_deref().unwrap_or_default();
         let status = refusal.status.as_u16();
-        tracing::error!(?request_id, action = ?trail.action, tenant, status, internal, "request failed");
+        let action = trail.action.map(Action::name);
+        tracing::error!(?request_id, action, tenant, status, internal, "request failed");
     }
     let answer = Answer::outcome(refusal.status, &refusal.outcome);
     refusal.headers.into_iter().fold(answer, |answer, (name, value)| answer.with_header(name, value))
@@ -106,18 +141,16 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("of no text"))
 }
 
-async fn handle(server: &Server, head: &Parts, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
-    let Server { state, table, .. } = server;
+async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
+    let state = &*server.state;
     check_size(&state.settings, head)?;
-    let has_default_tenant = state.settings.default_tenant.is_some();
-    let (route, names) = match table.find(&head.method, head.uri.path(), has_default_tenant) {
+    let (route, names) = match found {
         Found::Route(route, names) => (route, names),
         Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(server, head, &routes),
         Found::OtherMethods(routes) => return Err(method_not_allowed(&routes)),
         Found::Nothing => return Err(ApiError::not_found("there is nothing at this address")),
         Found::Malformed => return Err(ApiError::bad_request("the path is not percent-encoded UTF-8")),
     };
-    trail.action = Some(route.action);
     match route.action {
         Action::Live => return Ok(handlers::live()),
         Action::Ready => return handlers::ready(state),
@@ -137,7 +170,7 @@ async fn handle(server: &Server, head: &Parts, body: Body, form: &mut Form, trai
     if Some(principal.tenant().as_str()) != names.tenant.as_deref().or(default_tenant) {
         return Err(ApiError::no_tenant());
     }
-    trail.tenant = Some(principal.tenant().clone());
+    trail.set_tenant(principal.tenant());
     let call = Call::new(state, head, principal.tenant().clone(), names);
     match route.action {
         // Reads are by far the most frequent and stay in this future; the others' would make it large to move.

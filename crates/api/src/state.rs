@@ -42,6 +42,9 @@ pub struct Settings {
     pub request_time_max: Duration,
     /// The issuer named in `.well-known/smart-configuration`; empty: none.
     pub issuer_url: String,
+    /// Whether requests are counted and timed for the recorder of metrics, which is then to be installed before the router is
+    /// made, and how many tenants by name.
+    pub metrics_tenants_max: Option<usize>,
 }
 
 impl Default for Settings {
@@ -57,6 +60,7 @@ impl Default for Settings {
             header_bytes_max: 64 << 10,
             request_time_max: Duration::from_secs(300),
             issuer_url: String::new(),
+            metrics_tenants_max: None,
         }
     }
 }

@@ -1,28 +1,28 @@
 //! Puts the parts together.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+#[cfg(feature = "embedded")]
+pub(crate) mod embedded;
+mod parts;
+
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_api::ApiState;
 use fhirpool_authz::{LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
-use fhirpool_embedded::{EmbeddedStore, KeyRingError, LocalKeyRing, OpenError, Ports};
-use fhirpool_fhir::Definitions;
-use fhirpool_interactions::{
-    CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids,
-};
-use fhirpool_search::Extractors;
+use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, ConfigError};
-use crate::control::Control;
+use self::parts::{Parts, Stop};
+use crate::config::{Config, ConfigError, Profile};
 use crate::listen::Listen;
+use crate::observed::{ObservedIndex, ObservedStore};
+use crate::telemetry::metrics;
 use crate::{issuer, tls};
 
 /// Why a server does not start: a sentence for whoever started it.
@@ -32,20 +32,22 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The store does not open.
+    #[cfg(feature = "embedded")]
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] fhirpool_embedded::OpenError),
     /// A tenant cannot be made known to the store.
     #[error("the store does not take the tenant {0}: {1}")]
     Tenant(TenantId, fhirpool_storage::StorageError),
     /// The keys cannot be used.
+    #[cfg(feature = "embedded")]
     #[error(transparent)]
-    Keys(#[from] KeyRingError),
+    Keys(#[from] fhirpool_embedded::KeyRingError),
     /// The issuer's key cannot be used.
     #[error(transparent)]
     Issuer(#[from] LocalKeyError),
     /// The address is taken or not this machine's.
-    #[error("listen: found {0} ({1}); allowed: a free address of this machine")]
-    Listen(SocketAddr, std::io::Error),
+    #[error("{0}: found {1} ({2}); allowed: a free address of this machine")]
+    Listen(&'static str, SocketAddr, std::io::Error),
     /// A file of the data folder cannot be used.
     #[error("data: {0}; allowed: a folder that this user may write")]
     Data(std::io::Error),
@@ -53,98 +55,135 @@ pub enum StartError {
 
 /// A running server. Dropping it leaves it running until the runtime ends; [`Server::stop`] drains it.
 pub struct Server {
-    address: SocketAddr,
     https: bool,
-    issuer: Arc<LocalIssuer>,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-    control: Control,
+    issuer: Option<Arc<LocalIssuer>>,
+    requests: Listening,
+    metrics: Option<Listening>,
+    stop_parts: Stop,
 }
 
-/// The parts below HTTP.
-pub(crate) struct Parts {
-    pub store: Arc<EmbeddedStore>,
-    pub extractors: Arc<Extractors>,
-    pub definitions: Arc<Definitions>,
+/// An accept loop under way.
+struct Listening {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Starts everything on the configured folder and address.
+    /// Starts everything as configured.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let tls = match config.tls_certificate.as_os_str().is_empty() {
             true => None,
             false => Some(tls::acceptor(&config.tls_certificate, &config.tls_key)?),
         };
-        make_data_folder(&config.data).map_err(StartError::Data)?;
+        // Handles of metrics are made with the parts: the recorder comes first.
+        let recorder = config.metrics_address().map(|_| metrics::recorder(&config));
+        if config.profile == Profile::Embedded || config.local_issuer {
+            make_data_folder(&config.data).map_err(StartError::Data)?;
+        }
         // Making a key takes about as long as making a store: the two are done side by side. A key that another process has
         // made meanwhile is taken over.
-        let (folder, audience) = (config.data.clone(), config.token_audience.clone());
-        let issuer = tokio::task::spawn_blocking(move || issuer::load_or_create(&folder, &audience));
-        let parts = open_parts(&config)?;
-        for tenant in config.tenants() {
-            parts.store.register_tenant(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
+        let (folder, audience, local_issuer) = (config.data.clone(), config.token_audience.clone(), config.local_issuer);
+        let issuer = tokio::task::spawn_blocking(move || local_issuer.then(|| issuer::load_or_create(&folder, &audience)).transpose());
+        let mut parts = open(&config).await?;
+        let issuer = issuer.await.expect("making a key does not panic, and nobody aborts it")?.map(Arc::new);
+        if issuer.is_none() {
+            tracing::warn!("no issuer of tokens is configured: every request that needs a token is refused (for trials: local_issuer)");
         }
-        let issuer = Arc::new(issuer.await.expect("making a key does not panic, and nobody aborts it")?);
-        let listener = TcpListener::bind(config.listen).await.map_err(|cause| StartError::Listen(config.listen, cause))?;
-        let address = listener.local_addr().map_err(|cause| StartError::Listen(config.listen, cause))?;
-        let control = Control::start(&config.data, Arc::clone(&parts.store)).map_err(StartError::Data)?;
-        let state = api_state(&config, parts, &issuer)?;
-        let router = fhirpool_api::router(Arc::new(state));
-        let (stop, stopped) = oneshot::channel();
+        let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
-        let task = tokio::spawn(Listen::new(&config, router, tls).run(listener, async {
-            // A sender that is dropped means the same as one that sends.
-            let _ = stopped.await;
-        }));
-        Ok(Self { address, https, issuer, stop, task, control })
+        let state = api_state(&config, parts, issuer.as_deref());
+        let router = fhirpool_api::router(Arc::new(state));
+        let started = async {
+            let requests = Listening::start("listen", config.listen, Listen::new(&config, router, tls)).await?;
+            let metrics = match recorder.zip(config.metrics_address()) {
+                None => None,
+                Some((recorder, address)) => {
+                    let listen = Listen::new(&config, metrics::router(recorder), None);
+                    Some(Listening::start("metrics_listen", address, listen).await?)
+                }
+            };
+            Ok((requests, metrics))
+        };
+        match started.await {
+            Ok((requests, metrics)) => Ok(Self { https, issuer, requests, metrics, stop_parts }),
+            Err(error) => {
+                stop_parts().await;
+                Err(error)
+            }
+        }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.requests.address
+    }
+
+    /// Where it serves metrics, if it does.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// The URL of its root.
     pub fn url(&self) -> String {
-        format!("{}://{}", if self.https { "https" } else { "http" }, self.address)
+        format!("{}://{}", if self.https { "https" } else { "http" }, self.address())
     }
 
-    /// A token of its own issuer.
-    pub fn token(&self, request: &TokenRequest) -> Result<String, LocalKeyError> {
-        self.issuer.issue(request, issuer::now())
+    /// A token of its own issuer; `None` where it has none.
+    pub fn token(&self, request: &TokenRequest) -> Option<Result<String, LocalKeyError>> {
+        self.issuer.as_ref().map(|issuer| issuer.issue(request, issuer::now()))
     }
 
-    /// Takes no more connections, lets requests under way finish within the drain time, closes the store.
+    /// Takes no more connections, lets requests under way finish within the drain time, closes the parts.
     pub async fn stop(self) {
+        self.requests.stop().await;
+        if let Some(metrics) = self.metrics {
+            metrics.stop().await;
+        }
+        (self.stop_parts)().await;
+    }
+}
+
+impl Listening {
+    async fn start(setting: &'static str, address: SocketAddr, listen: Listen) -> Result<Self, StartError> {
+        let refused = |cause| StartError::Listen(setting, address, cause);
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(listen.run(listener, async {
+            // A sender that is dropped means the same as one that sends.
+            let _ = stopped.await;
+        }));
+        Ok(Self { address, stop, task })
+    }
+
+    async fn stop(self) {
         // The task ends by itself only if it has failed; then there is nothing left to stop.
         let _ = self.stop.send(());
         if let Err(cause) = self.task.await {
             tracing::error!(%cause, "the accept loop had ended before");
         }
-        self.control.stop().await;
     }
 }
 
-/// Opens the store of a folder with what it is built on.
-pub(crate) fn open_parts(config: &Config) -> Result<Parts, StartError> {
-    let definitions = Definitions::r4();
-    let extractors = Arc::new(Extractors::new(Arc::clone(&definitions)));
-    let keys = Arc::new(LocalKeyRing::open(&config.data)?);
-    let now = Arc::new(|| SystemClock.now());
-    let settings = fhirpool_embedded::Settings {
-        cache_bytes: config.block_cache_bytes,
-        search: fhirpool_embedded::SearchSettings {
-            cache_bytes: config.posting_cache_bytes,
-            list_length_max: config.search_ids_max as usize,
-            ..fhirpool_embedded::SearchSettings::default()
-        },
-        ..fhirpool_embedded::Settings::default()
+async fn open(config: &Config) -> Result<Parts, StartError> {
+    let parts = match config.profile {
+        #[cfg(feature = "embedded")]
+        Profile::Embedded => embedded::open(config).await?,
+        #[cfg(not(feature = "embedded"))]
+        Profile::Embedded => unreachable!("the settings were checked"),
+        Profile::Aws => unreachable!("the settings were checked"),
     };
-    let store = EmbeddedStore::open(&config.data, settings, Ports { keys, extractors: Arc::clone(&extractors), now })?;
-    Ok(Parts { store: Arc::new(store), extractors, definitions })
+    if config.metrics_address().is_none() && config.otlp_endpoint.is_empty() && config.profile == Profile::Embedded {
+        // Nobody looks, and a read of the embedded store is too fast to be watched for nothing.
+        return Ok(parts);
+    }
+    let store = Arc::new(ObservedStore::new(parts.store));
+    let index = Arc::new(ObservedIndex::new(parts.index));
+    Ok(Parts { store, index, ..parts })
 }
 
-fn api_state(config: &Config, parts: Parts, issuer: &LocalIssuer) -> Result<ApiState, StartError> {
+fn api_state(config: &Config, parts: Parts, issuer: Option<&LocalIssuer>) -> ApiState {
     let clock = Arc::new(SystemClock);
     let limits = Limits {
         depth_max: config.json_depth_max as usize,
@@ -154,18 +193,18 @@ fn api_state(config: &Config, parts: Parts, issuer: &LocalIssuer) -> Result<ApiS
         includes_max: config.include_count_max as usize,
         ..Limits::default()
     };
-    let key = page_token_key(&config.data).map_err(StartError::Data)?;
     let interactions = Interactions {
-        index: Arc::clone(&parts.store) as _,
+        index: parts.index,
         store: parts.store,
         definitions: parts.definitions,
         extractors: parts.extractors,
         ids: Arc::new(UuidV7Ids::new(clock.clone())),
         clock,
         limits: Arc::new(limits),
-        page_tokens: PageTokens::new(&key, Arc::new(SystemRandomness::default())),
+        page_tokens: PageTokens::new(&parts.page_token_key, Arc::new(SystemRandomness::default())),
         capability_cache: CapabilityCache::default(),
     };
+    let issuer = issuer.map(LocalIssuer::issuer);
     let settings = fhirpool_api::Settings {
         base_url: Some(config.base_url.clone()).filter(|url| !url.is_empty()),
         https: !config.tls_certificate.as_os_str().is_empty(),
@@ -176,32 +215,14 @@ fn api_state(config: &Config, parts: Parts, issuer: &LocalIssuer) -> Result<ApiS
         url_bytes_max: config.url_bytes_max as usize,
         header_bytes_max: config.header_bytes_max as usize,
         request_time_max: Duration::from_secs(config.request_seconds_max),
-        issuer_url: issuer.issuer().url,
+        issuer_url: issuer.as_ref().map(|issuer| issuer.url.clone()).unwrap_or_default(),
+        metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
-    let verifier = Arc::new(TokenVerifier::new(vec![issuer.issuer()]));
-    Ok(ApiState { interactions, verifier, settings, is_ready: Box::new(|| true) })
+    let verifier = Arc::new(TokenVerifier::new(issuer.into_iter().collect()));
+    ApiState { interactions, verifier, settings, is_ready: parts.is_ready }
 }
 
 /// Only its owner may look into the folder.
 pub(crate) fn make_data_folder(folder: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// The key that seals page links; made on first start. Losing it only ends the links that are out.
-fn page_token_key(data: &Path) -> std::io::Result<[u8; 32]> {
-    let path = data.join("page-token.key");
-    let mut key = [0; 32];
-    match OpenOptions::new().read(true).open(&path) {
-        Ok(mut file) => file.read_exact(&mut key)?,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => {
-            SystemRandomness::default().fill(&mut key);
-            let unfinished = path.with_extension("unfinished");
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-            file.write_all(&key)?;
-            file.sync_all()?;
-            std::fs::rename(unfinished, path)?;
-        }
-        Err(cause) => return Err(cause),
-    }
-    Ok(key)
 }

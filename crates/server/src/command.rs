@@ -1,5 +1,6 @@
 //! The command line.
 
+#[cfg(feature = "embedded")]
 mod maintenance;
 mod serve;
 mod token;
@@ -45,14 +46,19 @@ enum Command {
     /// Sends Bundles and NDJSON files to a server
     Load(LoadArguments),
     /// Checks a data folder: every value, version, posting and counter
+    #[cfg(feature = "embedded")]
     Verify(maintenance::FolderArguments),
     /// Copies everything but index and keys to one file; the server may run
+    #[cfg(feature = "embedded")]
     Backup(maintenance::BackupArguments),
     /// Makes a data folder from a backup and rebuilds its index
+    #[cfg(feature = "embedded")]
     Restore(maintenance::RestoreArguments),
     /// Rebuilds index and counters from what can be read, and sets damaged values aside
+    #[cfg(feature = "embedded")]
     Repair(maintenance::RepairArguments),
     /// Copies the keys, without which a backup cannot be read, out of or into a data folder
+    #[cfg(feature = "embedded")]
     #[command(subcommand)]
     Keys(maintenance::KeysCommand),
 }
@@ -66,10 +72,15 @@ pub fn run() -> ExitCode {
         Some(Command::Config(settings)) => print_config(*settings),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Load(arguments)) => run_load(&arguments),
+        #[cfg(feature = "embedded")]
         Some(Command::Verify(arguments)) => maintenance::verify(&arguments),
+        #[cfg(feature = "embedded")]
         Some(Command::Backup(arguments)) => maintenance::backup(&arguments),
+        #[cfg(feature = "embedded")]
         Some(Command::Restore(arguments)) => maintenance::restore(&arguments),
+        #[cfg(feature = "embedded")]
         Some(Command::Repair(arguments)) => maintenance::repair(&arguments),
+        #[cfg(feature = "embedded")]
         Some(Command::Keys(command)) => maintenance::keys(&command),
     };
     match result {

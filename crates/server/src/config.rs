@@ -1,10 +1,18 @@
 //! Settings: command line over environment (`FHIRPOOL_…`) over a TOML file over defaults.
+//!
+//! Secrets are no settings: AWS's own chain gives the credentials, and a password lies in a file that a setting names. So the
+//! effective settings can be printed.
+
+mod check;
+mod choices;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use fhirpool_authz::TenantId;
 use serde::{Deserialize, Serialize};
+
+pub use choices::{LogFormat, Profile};
 
 /// A setting that cannot be used. The text names the setting, what was found and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -38,33 +46,23 @@ pub enum ConfigError {
 }
 
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*) => {
+    (
+        $($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $env:literal;)*
+        lists: $($(#[doc = $list_doc:literal])+ $list:ident: $item:ty, $list_env:literal;)*
+    ) => {
         /// Settings as given, each optional.
         #[derive(Debug, Clone, Default, clap::Args, Deserialize, Serialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Given {
             $($(#[doc = $doc])+ #[arg(long, env = $env)] #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)*
-            /// A tenant to serve; may be given several times (in the environment: separated by commas)
-            #[arg(long, env = "FHIRPOOL_TENANT", value_delimiter = ',')]
-            pub tenant: Vec<String>,
-            /// Web origins that browsers may call from; `*` for all. None: no CORS
-            #[arg(long, env = "FHIRPOOL_CORS_ORIGIN", value_delimiter = ',')]
-            pub cors_origin: Vec<String>,
-            /// Addresses of proxies whose X-Forwarded-* headers are believed
-            #[arg(long, env = "FHIRPOOL_TRUSTED_PROXY", value_delimiter = ',')]
-            pub trusted_proxy: Vec<IpAddr>,
+            $($(#[doc = $list_doc])+ #[arg(long, env = $list_env, value_delimiter = ',')] pub $list: Vec<$item>,)*
         }
 
         /// The effective settings.
         #[derive(Debug, Clone, Serialize)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $name: $type,)*
-            /// The tenants served.
-            pub tenant: Vec<String>,
-            /// Web origins that browsers may call from.
-            pub cors_origin: Vec<String>,
-            /// Proxies whose X-Forwarded-* headers are believed.
-            pub trusted_proxy: Vec<IpAddr>,
+            $($(#[doc = $list_doc])+ pub $list: Vec<$item>,)*
         }
 
         impl Given {
@@ -72,18 +70,14 @@ macro_rules! settings {
             fn or(self, other: Self) -> Self {
                 Self {
                     $($name: self.$name.or(other.$name),)*
-                    tenant: if self.tenant.is_empty() { other.tenant } else { self.tenant },
-                    cors_origin: if self.cors_origin.is_empty() { other.cors_origin } else { self.cors_origin },
-                    trusted_proxy: if self.trusted_proxy.is_empty() { other.trusted_proxy } else { self.trusted_proxy },
+                    $($list: if self.$list.is_empty() { other.$list } else { self.$list },)*
                 }
             }
 
             fn or_default(self) -> Config {
                 Config {
                     $($name: self.$name.unwrap_or_else(|| $default),)*
-                    tenant: self.tenant,
-                    cors_origin: self.cors_origin,
-                    trusted_proxy: self.trusted_proxy,
+                    $($list: self.$list,)*
                 }
             }
         }
@@ -94,7 +88,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 settings! {
-    /// The data folder
+    /// Where everything is kept: embedded (in a data folder) or aws (DynamoDB, OpenSearch, S3, KMS, SQS)
+    profile: Profile = Profile::Embedded, "FHIRPOOL_PROFILE";
+    /// The data folder; in the profile aws it holds the local issuer's key alone
     data: PathBuf = PathBuf::from("data"), "FHIRPOOL_DATA";
     /// The address to listen on
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)), "FHIRPOOL_LISTEN";
@@ -108,10 +104,20 @@ settings! {
     tls_key: PathBuf = PathBuf::new(), "FHIRPOOL_TLS_KEY";
     /// Audience that tokens must name
     token_audience: String = String::from("fhirpool"), "FHIRPOOL_TOKEN_AUDIENCE";
+    /// Whether tokens of the server's own issuer (`fhirpool token`) are accepted: on in the profile embedded, off in aws
+    local_issuer: bool = true, "FHIRPOOL_LOCAL_ISSUER";
     /// How log lines look: pretty or json
     log_format: LogFormat = LogFormat::Pretty, "FHIRPOOL_LOG_FORMAT";
     /// What is logged, such as `info` or `fhirpool=debug`
     log_filter: String = String::from("info,fjall=warn,lsm_tree=warn"), "FHIRPOOL_LOG_FILTER";
+    /// The address at which `/metrics` is served in Prometheus's format, to whoever reaches it; empty: nowhere
+    metrics_listen: String = String::new(), "FHIRPOOL_METRICS_LISTEN";
+    /// Tenants that have metrics of their own; all others share one label
+    metrics_tenants_max: u64 = 100, "FHIRPOOL_METRICS_TENANTS_MAX";
+    /// The URL of an OpenTelemetry collector (OTLP over HTTP), such as `http://127.0.0.1:4318`; empty: no traces are sent
+    otlp_endpoint: String = String::new(), "FHIRPOOL_OTLP_ENDPOINT";
+    /// How many of a hundred requests are traced
+    otlp_sample_percent: u64 = 100, "FHIRPOOL_OTLP_SAMPLE_PERCENT";
     /// Largest request body in bytes, after decompression
     body_bytes_max: u64 = 256 * MIB, "FHIRPOOL_BODY_BYTES_MAX";
     /// Longest request target in bytes
@@ -136,22 +142,49 @@ settings! {
     connections_max: u64 = 4_096, "FHIRPOOL_CONNECTIONS_MAX";
     /// Seconds that a stop waits for requests under way
     drain_seconds_max: u64 = 30, "FHIRPOOL_DRAIN_SECONDS_MAX";
-    /// Bytes of memory for blocks of the store
+    /// Embedded: bytes of memory for blocks of the store
     block_cache_bytes: u64 = 128 * MIB, "FHIRPOOL_BLOCK_CACHE_BYTES";
-    /// Bytes of memory for posting lists of searches
+    /// Embedded: bytes of memory for posting lists of searches
     posting_cache_bytes: u64 = 64 * MIB, "FHIRPOOL_POSTING_CACHE_BYTES";
-    /// Most ids that one search may gather before it is refused as too costly
+    /// Embedded: most ids that one search may gather before it is refused as too costly
     search_ids_max: u64 = 2_000_000, "FHIRPOOL_SEARCH_IDS_MAX";
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
+    /// AWS: the region; empty: as AWS's own settings say
+    aws_region: String = String::new(), "FHIRPOOL_AWS_REGION";
+    /// AWS: the URL of DynamoDB and its streams; empty: AWS's own
+    dynamodb_endpoint: String = String::new(), "FHIRPOOL_DYNAMODB_ENDPOINT";
+    /// AWS: what the names of the tables begin with (`-data` and `-control` follow)
+    dynamodb_table: String = String::from("fhirpool"), "FHIRPOOL_DYNAMODB_TABLE";
+    /// AWS: what the names of the search index begin with
+    opensearch_index: String = String::from("fhirpool"), "FHIRPOOL_OPENSEARCH_INDEX";
+    /// AWS: the user at OpenSearch; empty: none
+    opensearch_user: String = String::new(), "FHIRPOOL_OPENSEARCH_USER";
+    /// AWS: a file with that user's password
+    opensearch_password_file: PathBuf = PathBuf::new(), "FHIRPOOL_OPENSEARCH_PASSWORD_FILE";
+    /// AWS: the URL of S3; empty: AWS's own
+    s3_endpoint: String = String::new(), "FHIRPOOL_S3_ENDPOINT";
+    /// AWS: the bucket for large bodies and the content of Binary resources
+    s3_bucket: String = String::from("fhirpool"), "FHIRPOOL_S3_BUCKET";
+    /// AWS: the URL of KMS; empty: AWS's own
+    kms_endpoint: String = String::new(), "FHIRPOOL_KMS_ENDPOINT";
+    /// AWS: id, ARN or alias of the KMS key that wraps the tenants' keys
+    kms_key: String = String::new(), "FHIRPOOL_KMS_KEY";
+    /// AWS: the URL of SQS; empty: AWS's own
+    sqs_endpoint: String = String::new(), "FHIRPOOL_SQS_ENDPOINT";
+    /// AWS: the queue of changes that could not be indexed
+    sqs_queue: String = String::from("fhirpool-dead-letters"), "FHIRPOOL_SQS_QUEUE";
+    /// AWS: whether `serve` runs an indexer and the sweeper in its own process
+    indexer: bool = true, "FHIRPOOL_INDEXER";
+    /// AWS: milliseconds that a search waits at most until the index holds what it must know of
+    search_wait_ms_max: u64 = 2_000, "FHIRPOOL_SEARCH_WAIT_MS_MAX";
+    lists:
+    /// A tenant to serve; may be given several times (in the environment: separated by commas)
+    tenant: String, "FHIRPOOL_TENANT";
+    /// Web origins that browsers may call from; `*` for all. None: no CORS
+    cors_origin: String, "FHIRPOOL_CORS_ORIGIN";
+    /// Addresses of proxies whose X-Forwarded-* headers are believed
+    trusted_proxy: IpAddr, "FHIRPOOL_TRUSTED_PROXY";
+    /// AWS: a node of OpenSearch, such as `https://search.internal:9200`; may be given several times
+    opensearch_url: String, "FHIRPOOL_OPENSEARCH_URL";
 }
 
 impl Config {
@@ -164,61 +197,29 @@ impl Config {
                 toml::from_str(&text).map_err(|cause| ConfigError::Malformed { path: path.to_owned(), cause: Box::new(cause) })?
             }
         };
-        let config = given.or(from_file).or_default();
+        let mut given = given.or(from_file);
+        let profile = given.profile.unwrap_or_default();
+        // A fleet's nodes have no key in common, and whoever can read one node's folder would be anyone.
+        let local_issuer = *given.local_issuer.get_or_insert(profile == Profile::Embedded);
+        if let (Profile::Aws, false, Some(data)) = (profile, local_issuer, &given.data) {
+            return Err(ConfigError::Refused {
+                setting: "data",
+                found: data.display().to_string(),
+                allowed: "nothing in the profile aws, unless local_issuer is true: then the folder holds its key".to_owned(),
+            });
+        }
+        let config = given.or_default();
         config.check()?;
         Ok(config)
     }
 
-    /// The tenants served.
+    /// The tenants named.
     pub fn tenants(&self) -> impl Iterator<Item = TenantId> + '_ {
         self.tenant.iter().filter_map(|tenant| TenantId::parse(tenant))
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        for tenant in self.tenant.iter().chain(Some(&self.default_tenant).filter(|tenant| !tenant.is_empty())) {
-            if TenantId::parse(tenant).is_none() {
-                return refuse("tenant", tenant, "1 to 64 letters, digits, `-` and `_`");
-            }
-        }
-        if !self.default_tenant.is_empty() && !self.tenant.contains(&self.default_tenant) {
-            return refuse("default_tenant", &self.default_tenant, "one of the tenants served");
-        }
-        let web = self.base_url.starts_with("http://") || self.base_url.starts_with("https://");
-        if !self.base_url.is_empty() && (!web || self.base_url.ends_with('/') || self.base_url.contains(['?', '#', ' '])) {
-            return refuse("base_url", &self.base_url, "an http or https URL without a slash, query or fragment at its end");
-        }
-        if self.tls_certificate.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
-            return refuse("tls_certificate and tls_key", "only one of them", "both or neither");
-        }
-        if self.token_audience.is_empty() {
-            return refuse("token_audience", "nothing", "a text that tokens name in `aud`");
-        }
-        let ranges = [
-            ("body_bytes_max", self.body_bytes_max, 1 << 10, 4 << 30),
-            ("url_bytes_max", self.url_bytes_max, 256, MIB),
-            ("header_bytes_max", self.header_bytes_max, 8 << 10, MIB),
-            ("json_depth_max", self.json_depth_max, 10, 1_000),
-            ("page_size_max", self.page_size_max, 1, 10_000),
-            ("page_size_default", self.page_size_default, 1, self.page_size_max),
-            ("include_count_max", self.include_count_max, 1, 100_000),
-            ("bundle_entries_max", self.bundle_entries_max, 1, 1_000_000),
-            ("request_seconds_max", self.request_seconds_max, 1, 3_600),
-            ("client_idle_seconds_max", self.client_idle_seconds_max, 1, 3_600),
-            ("connections_max", self.connections_max, 1, 1_000_000),
-            ("drain_seconds_max", self.drain_seconds_max, 0, 3_600),
-            ("block_cache_bytes", self.block_cache_bytes, MIB, 1 << 40),
-            ("posting_cache_bytes", self.posting_cache_bytes, MIB, 1 << 40),
-            ("search_ids_max", self.search_ids_max, 1_000, 1 << 32),
-        ];
-        match ranges.iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            None => Ok(()),
-            Some((setting, value, min, max)) => {
-                Err(ConfigError::Refused { setting, found: value.to_string(), allowed: format!("{min} to {max}") })
-            }
-        }
+    /// Where metrics are served, if anywhere.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listen.parse().ok()
     }
-}
-
-fn refuse(setting: &'static str, found: &str, allowed: &str) -> Result<(), ConfigError> {
-    Err(ConfigError::Refused { setting, found: found.to_owned(), allowed: allowed.to_owned() })
 }

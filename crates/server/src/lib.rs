@@ -3,11 +3,13 @@
 mod assembly;
 pub mod command;
 pub mod config;
+#[cfg(feature = "embedded")]
 mod control;
 mod issuer;
 mod listen;
 pub mod load;
-mod logging;
+mod observed;
+mod telemetry;
 mod tls;
 
 pub use assembly::{Server, StartError};

@@ -36,6 +36,11 @@ impl TestServer {
         self.server.address()
     }
 
+    /// Where it serves metrics, if it does.
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.server.metrics_address()
+    }
+
     /// The server's root, without a tenant.
     pub fn root(&self) -> String {
         self.server.url()
@@ -60,7 +65,7 @@ impl TestServer {
             scopes: Vec::new(),
             ttl_s: 3_600,
         };
-        self.server.token(&request).unwrap()
+        self.server.token(&request).unwrap().unwrap()
     }
 
     /// A practitioner's client of a tenant.

@@ -6,7 +6,8 @@ use fhirpool_authz::{TenantId, TokenRequest};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Settings};
-use crate::{Server, logging};
+use crate::config::Profile;
+use crate::{Server, telemetry};
 
 /// The tenants of a server that was given none.
 const DEMO_TENANTS: [&str; 2] = ["demo", "acme"];
@@ -14,12 +15,13 @@ const DEMO_TOKEN_SECONDS: u32 = 12 * 3_600;
 
 pub(super) fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let mut config = settings.resolve()?;
-    logging::install(&config)?;
-    let demo = config.tenant.is_empty();
+    // Elsewhere the tenants are those that the store knows already.
+    let demo = config.tenant.is_empty() && config.profile == Profile::Embedded && config.local_issuer;
     if demo {
         config.tenant = DEMO_TENANTS.map(str::to_owned).to_vec();
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let telemetry = telemetry::install(&config)?;
         let tenants = config.tenant.clone();
         let server = Server::start(config).await?;
         println!("listening on {}", server.url());
@@ -29,6 +31,7 @@ pub(super) fn run(settings: Settings) -> Result<ExitCode, Failure> {
         wait_for_signal().await?;
         tracing::info!("stopping");
         server.stop().await;
+        telemetry.finish().await;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -42,7 +45,8 @@ fn print_curl_lines(server: &Server, tenants: &[String]) -> Result<(), Failure> 
             scopes: Vec::new(),
             ttl_s: DEMO_TOKEN_SECONDS,
         };
-        println!("\n# {tenant}\ncurl -H 'Authorization: Bearer {}' {}/tenant/{tenant}/Patient", server.token(&request)?, server.url());
+        let Some(token) = server.token(&request).transpose()? else { continue };
+        println!("\n# {tenant}\ncurl -H 'Authorization: Bearer {token}' {}/tenant/{tenant}/Patient", server.url());
     }
     Ok(())
 }

@@ -1,0 +1,68 @@
+//! The profile embedded: one store in a data folder is everything.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, SearchSettings, Settings};
+use fhirpool_fhir::Definitions;
+use fhirpool_interactions::{Clock, Randomness, SystemClock, SystemRandomness};
+use fhirpool_search::Extractors;
+
+use super::StartError;
+use super::parts::Parts;
+use crate::config::Config;
+use crate::control::Control;
+
+/// Opens the store of the data folder, which is there.
+pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
+    let definitions = Definitions::r4();
+    let extractors = Arc::new(Extractors::new(Arc::clone(&definitions)));
+    let keys = Arc::new(LocalKeyRing::open(&config.data)?);
+    let now = Arc::new(|| SystemClock.now());
+    let settings = Settings {
+        cache_bytes: config.block_cache_bytes,
+        search: SearchSettings {
+            cache_bytes: config.posting_cache_bytes,
+            list_length_max: config.search_ids_max as usize,
+            ..SearchSettings::default()
+        },
+        ..Settings::default()
+    };
+    let store = Arc::new(EmbeddedStore::open(&config.data, settings, Ports { keys, extractors: Arc::clone(&extractors), now })?);
+    for tenant in config.tenants() {
+        store.register_tenant(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
+    }
+    let page_token_key = page_token_key(&config.data).map_err(StartError::Data)?;
+    let control = Control::start(&config.data, Arc::clone(&store)).map_err(StartError::Data)?;
+    Ok(Parts {
+        index: Arc::clone(&store) as _,
+        store,
+        definitions,
+        extractors,
+        page_token_key,
+        is_ready: Box::new(|| true),
+        stop: Box::new(|| Box::pin(control.stop())),
+    })
+}
+
+/// The key that seals page links; made on first start. Losing it only ends the links that are out.
+fn page_token_key(data: &Path) -> std::io::Result<[u8; 32]> {
+    let path = data.join("page-token.key");
+    let mut key = [0; 32];
+    match OpenOptions::new().read(true).open(&path) {
+        Ok(mut file) => file.read_exact(&mut key)?,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            SystemRandomness::default().fill(&mut key);
+            let unfinished = path.with_extension("unfinished");
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            file.write_all(&key)?;
+            file.sync_all()?;
+            std::fs::rename(unfinished, path)?;
+        }
+        Err(cause) => return Err(cause),
+    }
+    Ok(key)
+}

@@ -1,0 +1,25 @@
+//! What a profile gives: the parts below HTTP.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use fhirpool_fhir::Definitions;
+use fhirpool_search::Extractors;
+use fhirpool_storage::{ResourceStore, SearchIndex};
+
+/// The parts below HTTP.
+pub(crate) struct Parts {
+    pub store: Arc<dyn ResourceStore>,
+    pub index: Arc<dyn SearchIndex>,
+    pub definitions: Arc<Definitions>,
+    pub extractors: Arc<Extractors>,
+    /// Seals page links. Nodes that share their stores share it.
+    pub page_token_key: [u8; 32],
+    /// Whether requests can be served now.
+    pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Ends what the parts do by themselves.
+    pub stop: Stop,
+}
+
+/// Called once, when no request is under way any more.
+pub(crate) type Stop = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;

@@ -1,0 +1,24 @@
+//! Settings that are one of a few words.
+
+use serde::{Deserialize, Serialize};
+
+/// Where everything is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// In a data folder of this machine.
+    #[default]
+    Embedded,
+    /// In DynamoDB, OpenSearch and S3, under keys of KMS.
+    Aws,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
