@@ -16,13 +16,22 @@
 //!
 //! Deliberately absent: vendors; what is written in an index, and how.
 
+mod apply;
+mod balance;
 mod clock;
 mod extraction;
 mod fresh_index;
 mod freshness;
+pub mod lambda;
 mod marked_store;
 mod marks;
+mod poller;
+mod progress;
+mod rebuild;
+mod redrive;
+mod refresher;
 mod settings;
+mod shard;
 mod watermark;
 
 pub use clock::{Clock, NodeClock};
@@ -30,5 +39,8 @@ pub use extraction::{BaseUrl, Extraction, base_urls};
 pub use fresh_index::{FreshIndex, FreshIndexParts};
 pub use freshness::Recency;
 pub use marked_store::MarkedStore;
+pub use poller::{Indexer, IndexerPorts};
+pub use rebuild::{RebuildPorts, Rebuilt, rebuild};
+pub use redrive::{RedrivePorts, Redriven, redrive};
 pub use settings::{FreshnessSettings, IndexerSettings};
 pub use watermark::{Watermarks, read_watermark};
