@@ -6,7 +6,7 @@
 //! | tenants | `R` | tenant | `s` state, `a` registered at |
 //! | epoch of the tenants | `E` | `tenants` | `n` |
 //! | wrapped keys | `T#t#K` | epoch | `k` wrapped key, empty where destroyed |
-//! | write marks | `T#t#M` | digest of the client | `u` until, `e` expiry |
+//! | write marks | `T#t#M` | digest of the client | `u` until, `ttl` expiry |
 //! | migrations | `M` | number | `n` name, `a` applied at |
 //! | secrets | `S` | name | `v` |
 //!

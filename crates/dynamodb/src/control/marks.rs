@@ -51,7 +51,8 @@ impl WriteMarks for ClientMarks {
         let mut item = self.key(access.as_read()).await?;
         let send = || {
             let request = self.client.sdk().update_item().table_name(self.client.table(Table::Control)).set_key(Some(item.clone()));
-            let request = request.update_expression(format!("SET {UNTIL} = :until, {EXPIRY} = :expiry"));
+            let request = request.update_expression(format!("SET {UNTIL} = :until, #expiry = :expiry"));
+            let request = request.expression_attribute_names("#expiry", EXPIRY);
             let request = request.condition_expression(format!("attribute_not_exists({UNTIL}) OR {UNTIL} < :until"));
             let request = request.expression_attribute_values(":until", number(until));
             request.expression_attribute_values(":expiry", number(until / MICROS_PER_S + KEPT_S)).send()
@@ -61,7 +62,10 @@ impl WriteMarks for ClientMarks {
         self.client.count_write(MARK, item_bytes(&item));
         match answer {
             Ok(_) | Err(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-            Err(error) => Err(unexpected("UpdateItem", &error)),
+            Err(error) => {
+                eprintln!("DBG {error:?}");
+                Err(unexpected("UpdateItem", &error))
+            }
         }
     }
 
