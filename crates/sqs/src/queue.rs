@@ -1,5 +1,6 @@
 //! The queue.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,6 +59,13 @@ impl Queue {
         Self { client: Client::new(&loader.load().await), settings, url: OnceCell::new() }
     }
 
+    /// Removes the queue with all that waits in it.
+    pub async fn destroy(&self) -> Result<()> {
+        let request = self.client.delete_queue().queue_url(self.url().await?);
+        request.send().await.map_err(|error| failure("DeleteQueue", &error))?;
+        Ok(())
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -96,18 +104,28 @@ impl DeadLetters for Queue {
     async fn take(&self, limit: usize) -> Result<Vec<(DeadLetter, String)>> {
         let url = self.url().await?;
         let mut taken = Vec::new();
+        let mut places = HashMap::new();
         while taken.len() < limit {
             let batch = (limit - taken.len()).min(BATCH_MAX) as i32;
             // A second of waiting asks all of SQS's hosts: without it a letter that is there may not be given.
             let request = self.client.receive_message().queue_url(url).max_number_of_messages(batch).wait_time_seconds(1);
             let messages = request.send().await.map_err(|error| failure("ReceiveMessage", &error))?.messages.unwrap_or_default();
-            if messages.is_empty() {
-                break;
-            }
+            let before = taken.len();
             for message in messages {
-                let letter = letter::read(message.body().unwrap_or_default());
-                let letter = letter.unwrap_or_else(|| letter::unreadable(message.message_id().unwrap_or_default()));
-                taken.push((letter, message.receipt_handle.unwrap_or_default()));
+                let id = message.message_id.unwrap_or_default();
+                let letter = letter::read(message.body.as_deref().unwrap_or_default());
+                let receipt = message.receipt_handle.unwrap_or_default();
+                match places.get(&id) {
+                    // It came again while others were taken: the newest receipt counts.
+                    Some(place) => taken[*place] = (letter.unwrap_or_else(|| letter::unreadable(&id)), receipt),
+                    None => {
+                        taken.push((letter.unwrap_or_else(|| letter::unreadable(&id)), receipt));
+                        places.insert(id, taken.len() - 1);
+                    }
+                }
+            }
+            if taken.len() == before {
+                break;
             }
         }
         Ok(taken)

@@ -77,6 +77,12 @@ impl Migrate for S3Content {
 }
 
 impl S3Content {
+    /// Removes the bucket, which must be empty.
+    pub async fn destroy(&self) -> Result<()> {
+        self.client.delete_bucket().bucket(self.bucket()).send().await.map_err(|error| failure("DeleteBucket", &error))?;
+        Ok(())
+    }
+
     async fn bucket_exists(&self) -> Result<bool> {
         match self.client.head_bucket().bucket(self.bucket()).send().await {
             Ok(_) => Ok(true),
