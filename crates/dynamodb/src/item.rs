@@ -244,6 +244,8 @@ impl Outcome {
 pub(crate) struct ManifestEntry {
     pub key: ResourceKey,
     pub version: VersionId,
+    /// Whether its value goes to the content store.
+    pub large: bool,
 }
 
 /// What a transaction will stage, written before the first intent.
@@ -260,8 +262,8 @@ const MANIFEST_PART_BYTES_MAX: usize = 300 * 1024;
 const UUID_BYTES: usize = 16;
 
 impl Manifest {
-    /// The items of its parts: type (1 byte), id (marker 0 and 16 bytes of a UUID, or marker 1, length and text), version (varint)
-    /// of each entry, one behind the other.
+    /// The items of its parts: type (1 byte), id (marker 0 and 16 bytes of a UUID, or marker 1, length and text), version and whether it
+    /// is large (varint of twice the version, and one) of each entry, one behind the other.
     pub(crate) fn write(&self, partition: &PartitionKey, expiry_s: i64) -> Vec<Item> {
         let mut parts = vec![Vec::new()];
         for entry in &self.entries {
@@ -323,12 +325,12 @@ impl ManifestEntry {
                 out.extend_from_slice(text.as_bytes());
             }
         }
-        let mut version = self.version.0;
-        while version >= 0x80 {
-            out.push(version as u8 | 0x80);
-            version >>= 7;
+        let mut number = self.version.0 << 1 | u64::from(self.large);
+        while number >= 0x80 {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
         }
-        out.push(version as u8);
+        out.push(number as u8);
     }
 
     fn read(bytes: &mut &[u8]) -> Option<Self> {
@@ -341,12 +343,12 @@ impl ManifestEntry {
             }
             _ => return None,
         };
-        let mut version = 0_u64;
+        let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = take(bytes, 1)?[0];
-            version |= u64::from(byte & 0x7f).checked_shl(shift)?;
+            number |= u64::from(byte & 0x7f).checked_shl(shift)?;
             if byte < 0x80 {
-                return Some(Self { key: ResourceKey::new(resource_type, id), version: VersionId(version) });
+                return Some(Self { key: ResourceKey::new(resource_type, id), version: VersionId(number >> 1), large: number & 1 == 1 });
             }
         }
         None
@@ -417,6 +419,11 @@ fn optional_transaction(item: &Item) -> Result<Option<TransactionId>> {
         Some(_) => Err(damaged(TRANSACTION)),
         None => Ok(None),
     }
+}
+
+/// Who wrote a version without transaction, if it is one.
+pub(crate) fn writer_of(item: &Item) -> Option<WriterId> {
+    writer(item).ok()
 }
 
 fn writer(item: &Item) -> Result<WriterId> {

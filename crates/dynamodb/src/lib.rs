@@ -3,20 +3,33 @@
 //! Deliberately absent: global secondary indexes, scans in requests, anything that rewrites a committed version, and the meaning
 //! of searches.
 
+mod bodies;
 mod client;
+mod commit;
+mod concurrent;
+mod conditional;
 mod control;
 mod cost;
 mod digest;
+mod faults;
 mod item;
 mod keys;
+mod node;
 mod schema;
+mod store;
+mod sweep;
 mod tenants;
 #[cfg(test)]
 mod testing;
+mod transaction;
 
 pub use client::{Client, ConnectionSettings, RetrySettings};
 pub use control::{ClientMarks, Control, SECRET_BYTES, TenantRegistry};
 pub use cost::{Costs, Operation, UnitKind, Units};
+#[cfg(any(test, feature = "faults"))]
+pub use faults::{Hook, Step};
 pub use item::{NodeId, TransactionId};
+pub use node::Clock;
 pub use schema::Schema;
+pub use store::{BaseUrl, DynamoStore, StorePorts, StoreSettings};
 pub use tenants::Tenants;

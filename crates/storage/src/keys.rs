@@ -48,13 +48,6 @@ impl TenantKey {
         LessSafeKey::new(UnboundKey::from(derived))
     }
 
-    /// A key for hashes that stand where others may see them, such as in keys of stored items; each purpose has its own, and no
-    /// item's key is ever the same.
-    pub fn derive(&self, purpose: &str) -> hmac::Key {
-        let info = [b"\0hash".as_slice(), purpose.as_bytes()];
-        hmac::Key::from(self.root.expand(&info, hmac::HMAC_SHA256).expect("the key is shorter than 255 hashes"))
-    }
-
     /// A key for the digests of one purpose that stored keys hold; no item's key is ever the same.
     pub fn digest_key(&self, purpose: &[u8]) -> hmac::Key {
         let info = [b"\0digest".as_slice(), purpose];

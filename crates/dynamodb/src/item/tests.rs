@@ -65,7 +65,7 @@ fn a_version_of_a_common_size_is_one_unit() {
 #[test]
 fn a_manifest_without_all_its_parts_is_none() {
     let partition = of_transaction(TransactionId::random());
-    let entry = |number: usize| ManifestEntry { key: patient(&format!("{number:064}")), version: VersionId(1) };
+    let entry = |number: usize| ManifestEntry { key: patient(&format!("{number:064}")), version: VersionId(1), large: number % 7 == 0 };
     let manifest = Manifest { deadline: 1, entries: (0..10_000).map(entry).collect() };
     let parts = manifest.write(&partition, 1);
     assert_eq!(parts.len(), 3);
@@ -77,7 +77,7 @@ fn a_manifest_without_all_its_parts_is_none() {
 
 #[test]
 fn an_entry_of_a_manifest_takes_about_22_bytes() {
-    let entry = ManifestEntry { key: patient("01234567-89ab-cdef-0123-456789abcdef"), version: VersionId(300) };
+    let entry = ManifestEntry { key: patient("01234567-89ab-cdef-0123-456789abcdef"), version: VersionId(300), large: false };
     let mut bytes = Vec::new();
     entry.write(&mut bytes);
     assert_eq!(bytes.len(), 20);
@@ -85,10 +85,11 @@ fn an_entry_of_a_manifest_takes_about_22_bytes() {
 
 proptest! {
     #[test]
-    fn manifests_come_back(entries in prop::collection::vec(("[A-Za-z0-9.-]{1,64}", any::<u64>(), 0_u8..146), 0..20)) {
-        let entries = entries.into_iter().map(|(id, version, number)| ManifestEntry {
+    fn manifests_come_back(entries in prop::collection::vec(("[A-Za-z0-9.-]{1,64}", 0..u64::MAX >> 1, 0_u8..146, any::<bool>()), 0..20)) {
+        let entries = entries.into_iter().map(|(id, version, number, large)| ManifestEntry {
             key: ResourceKey::new(ResourceType::from_number(number).unwrap(), ResourceId::parse(&id).unwrap()),
             version: VersionId(version),
+            large,
         });
         let manifest = Manifest { deadline: -1, entries: entries.collect() };
         prop_assert_eq!(Manifest::read(&manifest.write(&of_transaction(TransactionId::random()), 1)).unwrap(), Some(manifest));
