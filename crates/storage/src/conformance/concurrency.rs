@@ -110,7 +110,7 @@ pub async fn one_of_racing_conditional_creations_wins(fixture: Fixture) {
             async move {
                 let query = format!("Observation?code=race{round}");
                 let mut request = super::search(&query);
-                request.limit = 2;
+                (request.limit, request.freshness) = (2, Freshness::Exact);
                 let page = client.page(request).await;
                 let found: Vec<ResourceId> = page.hits.iter().map(|hit| hit.key.id.clone()).collect();
                 if !found.is_empty() {
@@ -133,7 +133,7 @@ pub async fn one_of_racing_conditional_creations_wins(fixture: Fixture) {
 pub async fn commits_are_seen_whole_or_not_at_all(fixture: Fixture) {
     const SIZE: usize = 12;
     const COMMITS: usize = 60;
-    let client = fixture.a.clone();
+    let (client, pictures) = (fixture.a.clone(), fixture.pictures);
     let done = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn({
         let (client, done) = (client.clone(), done.clone());
@@ -153,7 +153,8 @@ pub async fn commits_are_seen_whole_or_not_at_all(fixture: Fixture) {
                 match number {
                     0 => whole_in_a_view(&client, SIZE).await,
                     1 => whole_in_history(&client, SIZE).await,
-                    _ => whole_in_search(&client, SIZE).await,
+                    _ if pictures => whole_in_search(&client, SIZE).await,
+                    _ => true_in_search(&client).await,
                 }
                 tokio::task::yield_now().await;
             }
@@ -186,7 +187,9 @@ async fn whole_in_history(client: &Client, size: usize) {
 }
 
 async fn whole_in_search(client: &Client, size: usize) {
-    let page = client.page(super::search("Observation")).await;
+    // An index that learns of changes later has the whole of a commit once it has caught up.
+    let page = client.page(SearchRequest { freshness: Freshness::Tenant, ..super::search("Observation") }).await;
+    assert!(page.caught_up);
     let found: Vec<String> = page.hits.iter().map(|hit| hit.key.to_string()).collect();
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
     assert!(found.is_empty() || found.len() == size, "a search shows a part of a commit: {found:?}");
@@ -196,10 +199,23 @@ async fn whole_in_search(client: &Client, size: usize) {
     assert_eq!(same.len(), size, "a search shows a part of a commit: {same:?} have {code}");
 }
 
+/// An index that finds the changes of a commit one by one finds nothing that is not so.
+async fn true_in_search(client: &Client) {
+    let view = client.view().await;
+    let newest = client.read_many(&view, &["Observation/o0"]).await.into_iter().flatten().next();
+    let Some(newest) = newest else { return };
+    let code = format!("c{}", newest.version.0 - 1);
+    let found = client.search_in(&format!("Observation?code={code}"), Some(view.clone()), 5).await;
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    for version in client.read_many(&view, &found).await {
+        assert_eq!(version.map(|version| version.version), Some(newest.version), "a search finds what is not {code}");
+    }
+}
+
 /// A commit that moves something from one resource to another is never seen with it in both or in neither.
 pub async fn swaps_are_never_seen_halfway(fixture: Fixture) {
     const SWAPS: i64 = 150;
-    let client = fixture.a.clone();
+    let (client, pictures) = (fixture.a.clone(), fixture.pictures);
     let swap = |number: i64| {
         let codes = if number % 2 == 0 { ["token", "none"] } else { ["none", "token"] };
         vec![put("Observation/a", &observation(codes[0], number, "")), put("Observation/b", &observation(codes[1], number, ""))]
@@ -217,8 +233,9 @@ pub async fn swaps_are_never_seen_halfway(fixture: Fixture) {
     });
     while !done.load(Ordering::SeqCst) {
         let holders = client.search("Observation?code=token").await;
-        assert_eq!(holders.len(), 1, "{holders:?}");
+        assert!(holders.len() == 1 || (!pictures && holders.is_empty()), "{holders:?}");
         tokio::task::yield_now().await;
     }
     writer.await.unwrap();
+    assert_eq!(client.search("Observation?code=token").await.len(), 1);
 }

@@ -48,7 +48,7 @@ pub async fn a_single_client_sees_what_the_model_sees(fixture: Fixture) {
     let resources: Arc<dyn ResourceStore> = model.clone();
     let index: Arc<dyn SearchIndex> = model;
     let model = Client::new(&resources, &index, &Principal::operator(tenant("a")));
-    let mut pair = Pair { store: fixture.a, model, views: Vec::new() };
+    let mut pair = Pair { pictures: fixture.pictures, store: fixture.a, model, views: Vec::new() };
     for step in 0..STEPS {
         match random.below(10) {
             0..=4 => pair.commit(&mut random, step).await,
@@ -65,6 +65,7 @@ pub async fn a_single_client_sees_what_the_model_sees(fixture: Fixture) {
 
 /// The store and the model, and views of both taken at the same times.
 struct Pair {
+    pictures: bool,
     store: Client,
     model: Client,
     views: Vec<(View, View)>,
@@ -134,13 +135,19 @@ impl Pair {
 
     /// What some criteria gave now or in an older view, for each of the two: each store has its own sequences.
     async fn assumptions(&self, random: &mut Random) -> (Vec<Assumption>, Vec<Assumption>) {
-        let older = self.views.get(random.below(self.views.len() + 2)).cloned();
+        let older = self.views.get(random.below(self.views.len() + 2)).filter(|_| self.pictures).cloned();
         let (ours, theirs) = match older {
             Some(views) => views,
             None => (self.store.view().await, self.model.view().await),
         };
         let search = TypeSearch { sort: Vec::new(), ..parts(random.pick(&QUERIES[..4]))[0].clone() };
-        let request = |view| SearchRequest { parts: [search.clone()].into(), limit: 1_000, view: Some(view), ..super::search("Patient") };
+        let request = |view| SearchRequest {
+            parts: [search.clone()].into(),
+            limit: 1_000,
+            view: Some(view),
+            freshness: Freshness::Exact,
+            ..super::search("Patient")
+        };
         let assumption = |page: SearchPage| {
             let found = page.hits.into_iter().map(|hit| hit.key.id).collect();
             vec![Assumption { search: Arc::new(search.clone()), found, sequence: page.view.sequence }]
@@ -195,10 +202,22 @@ impl Pair {
         };
         let found = self.store.search_in(query, Some(ours.clone()), limit).await;
         let expected = self.model.search_in(query, Some(theirs.clone()), limit).await;
-        assert_eq!(found, expected, "{query} by {limit} in an older view");
+        if self.pictures {
+            assert_eq!(found, expected, "{query} by {limit} in an older view");
+        } else {
+            // What a chain leads to is the index's word, which is of what is newest.
+            let of_view =
+                if query.contains([':', '.']) { self.model.search_in(all_of(query), Some(theirs.clone()), 100).await } else { expected };
+            assert!(found.iter().all(|name| of_view.contains(name)), "{query} by {limit} in an older view: {found:?}");
+        }
         let read = self.store.read_many(ours, &NAMES).await.into_iter().map(untimed);
         assert!(read.eq(self.model.read_many(theirs, &NAMES).await.into_iter().map(untimed)), "an older view changed");
     }
+}
+
+/// The query without its criteria.
+fn all_of(query: &str) -> &str {
+    query.split('?').next().unwrap()
 }
 
 fn without_time(outcome: CommitOutcome) -> CommitOutcome {
