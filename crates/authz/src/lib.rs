@@ -10,6 +10,8 @@
 mod access;
 mod grants;
 mod local_key;
+#[cfg(test)]
+mod model;
 mod policy;
 mod principal;
 mod smart;

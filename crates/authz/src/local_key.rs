@@ -16,7 +16,7 @@ use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 
-use crate::{Algorithm, Issuer, KeySet, TenantId};
+use crate::{Algorithm, Issuer, KeySet, Launch, TenantId};
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +188,11 @@ impl LocalIssuer {
 
     /// A token of the shape of Cognito's ID token. `now` is in seconds since 1970-01-01T00:00:00Z.
     pub fn issue(&self, request: &TokenRequest, now: i64) -> Result<String, LocalKeyError> {
+        self.issue_launched(request, &Launch::default(), now)
+    }
+
+    /// As [`LocalIssuer::issue`], with the context of a SMART launch.
+    pub fn issue_launched(&self, request: &TokenRequest, launch: &Launch, now: i64) -> Result<String, LocalKeyError> {
         let now_text = now.to_string();
         let mut writer = Writer::new();
         writer.begin_object().string_member("sub", &request.subject);
@@ -202,6 +207,15 @@ impl LocalIssuer {
         writer.string_member("custom:tenantId", request.tenant.as_str()).string_member("aud", &self.audience);
         if !request.scopes.is_empty() {
             writer.string_member("scope", &request.scopes.join(" "));
+        }
+        if let Some(patient) = &launch.patient {
+            writer.string_member("patient", patient.as_str());
+        }
+        if let Some(encounter) = &launch.encounter {
+            writer.string_member("encounter", encounter.as_str());
+        }
+        if let Some(user) = &launch.user {
+            writer.string_member("fhirUser", &user.to_string());
         }
         writer.string_member("token_use", "id").raw_member("auth_time", &now_text).raw_member("iat", &now_text);
         writer.raw_member("exp", &now.saturating_add(i64::from(request.ttl_s)).to_string());

@@ -1,29 +1,16 @@
-//! Whether an access covers what a request names.
+//! Whether an access covers a type at all. Which resources of it: [`crate::reach`].
 
-use fhirpool_authz::{Interaction, Leave, ReadAccess, WriteAccess};
+use fhirpool_authz::{Interaction, Leave, WriteAccess};
 use fhirpool_fhir::ResourceType;
 
 use crate::{ErrorKind, InteractionError, Result};
 
-/// Checks that resources of a type may be looked at.
-pub(crate) fn check_read(access: &ReadAccess, resource_type: ResourceType) -> Result<()> {
-    check(access.leave(resource_type), resource_type)
+/// Checks that this interaction is granted on some resources of a type.
+pub(crate) fn check_granted(access: &WriteAccess, interaction: Interaction, resource_type: ResourceType) -> Result<()> {
+    if access.leave(interaction, resource_type) == Leave::Denied { Err(refusal(resource_type)) } else { Ok(()) }
 }
 
-/// Checks that this write is granted on a type.
-pub(crate) fn check_write(access: &WriteAccess, interaction: Interaction, resource_type: ResourceType) -> Result<()> {
-    check(access.leave(interaction, resource_type), resource_type)
-}
-
-/// Accesses that are narrowed within a type are refused until every interaction keeps to the narrowing.
-fn check(leave: Leave<'_>, resource_type: ResourceType) -> Result<()> {
-    match leave {
-        Leave::Whole => Ok(()),
-        Leave::Denied => Err(refusal(resource_type)),
-        Leave::Within(_) => Err(InteractionError::of(ErrorKind::Forbidden, "accesses narrowed to compartments or criteria are not served")),
-    }
-}
-
-fn refusal(resource_type: ResourceType) -> InteractionError {
+/// The refusal of anything on a type.
+pub(crate) fn refusal(resource_type: ResourceType) -> InteractionError {
     InteractionError::of(ErrorKind::Forbidden, format!("the access does not allow this on {resource_type}"))
 }

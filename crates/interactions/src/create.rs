@@ -4,7 +4,7 @@ use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::{ResourceKey, ResourceType};
 use fhirpool_storage::{Change, ChangeContent, Method, Precondition, View};
 
-use crate::access::check_write;
+use crate::access::check_granted;
 use crate::commit::{Attempt, multiple_matches, overtaken, precondition_failed};
 use crate::{Effect, Interactions, Result, Returning, WriteOutcome};
 
@@ -27,8 +27,8 @@ impl Interactions {
     /// Makes a resource under an id of the server's; with `If-None-Exist` only where nothing matches.
     pub async fn create(&self, access: &WriteAccess, request: CreateRequest<'_>) -> Result<WriteOutcome> {
         let CreateRequest { base, resource_type, body, if_none_exist, returning } = request;
-        check_write(access, Interaction::Create, resource_type)?;
-        let criteria = if_none_exist.map(|text| self.criteria(base, resource_type, text)).transpose()?;
+        check_granted(access, Interaction::Create, resource_type)?;
+        let criteria = if_none_exist.map(|text| self.criteria(access, base, resource_type, text)).transpose()?;
         let document = self.parse_resource(body, resource_type).await?;
         let key = ResourceKey::new(resource_type, self.ids.next_id());
         for _ in 0..self.limits.stale_rounds_max {
@@ -40,12 +40,13 @@ impl Interactions {
                     [] => assumptions.push(assumption),
                     [id] => {
                         let key = ResourceKey::new(resource_type, id.clone());
-                        return self.matched(access, &view, key, returning).await;
+                        return self.matched(access, base, &view, key, returning).await;
                     }
                     _ => return Err(multiple_matches()),
                 }
             }
             let prepared = self.prepare_document(base, &document, &key).await?;
+            self.write_reach(access, Interaction::Create, base).check_incoming(&key, &prepared.entries)?;
             let shown = (returning == Returning::Representation).then(|| prepared.body.clone());
             let content = ChangeContent::Put { body: prepared.body, entries: prepared.entries };
             let change = Change { key: key.clone(), method: Method::Post, precondition: Precondition::NeverExisted, content };
@@ -61,15 +62,20 @@ impl Interactions {
     }
 
     /// The outcome where a conditional create found its resource.
-    async fn matched(&self, access: &WriteAccess, view: &View, key: ResourceKey, returning: Returning) -> Result<WriteOutcome> {
+    async fn matched(&self, access: &WriteAccess, base: &str, view: &View, key: ResourceKey, returning: Returning) -> Result<WriteOutcome> {
         let keys = [key];
         let found = self.store.read_many(access.as_read(), view, &keys).await?.into_iter().next().flatten();
         let [key] = keys;
+        let (version, last_updated) = (found.as_ref().map(|found| found.version), found.as_ref().map(|found| found.last_updated));
+        let shown = match returning {
+            Returning::Representation => self.reach(&access.reading(Interaction::Read), base).keep(&key, found).await?,
+            _ => None,
+        };
         Ok(WriteOutcome {
             effect: Effect::Matched,
-            version: found.as_ref().map(|found| found.version),
-            last_updated: found.as_ref().map(|found| found.last_updated),
-            json: found.filter(|_| returning == Returning::Representation).and_then(|found| crate::read::json_of(&found)),
+            version,
+            last_updated,
+            json: shown.and_then(|shown| crate::read::json_of(&shown)),
             key: Some(key),
             issues: Vec::new(),
         })

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
-use fhirpool_authz::ReadAccess;
+use fhirpool_authz::{Interaction, ReadAccess, WriteAccess};
 use fhirpool_fhir::ResourceType;
 use fhirpool_search::TypeSearch;
 use fhirpool_search::parse::{self, Options, Scope};
 use fhirpool_search::{Summary, Total};
 use fhirpool_storage::{Assumption, Freshness, SearchRequest, TotalMode, View};
 
+use crate::access::refusal;
 use crate::parameters::decode;
 use crate::{InteractionError, Interactions, Result};
 
 impl Interactions {
-    /// Reads criteria for resources of a type. They come as a bare query, with `Type?` ahead, or as a whole address (R4
+    /// Reads criteria for resources of a type: those among them that the access may search for. They come as a bare query, with `Type?` ahead, or as a whole address (R4
     /// http.html#ccreate and what clients make of it).
-    pub(crate) fn criteria(&self, base: &str, resource_type: ResourceType, text: &str) -> Result<Arc<TypeSearch>> {
+    pub(crate) fn criteria(&self, access: &WriteAccess, base: &str, resource_type: ResourceType, text: &str) -> Result<Arc<TypeSearch>> {
+        let searching = access.reading(Interaction::Search);
+        let reach = self.reach(&searching, base);
+        reach.check(resource_type)?;
         let parameters = decode(bare_query(resource_type, text)?)?;
         let options = Options { base, handling: parse::Handling::Strict, limits: self.limits.query.clone(), now: self.clock.now() };
         let query = parse::parse(&self.definitions, &Scope::Type(resource_type), &parameters, &options)?;
@@ -38,7 +42,7 @@ impl Interactions {
                 "the criteria of a conditional interaction hold a parameter of results, such as _count",
             ));
         }
-        Ok(Arc::new(part.clone()))
+        reach.narrow(part.clone()).map(Arc::new).ok_or_else(|| refusal(resource_type))
     }
 
     /// The first two resources that match in a view.
@@ -48,7 +52,6 @@ impl Interactions {
 
     /// As [`Interactions::find`], with more of them.
     pub(crate) async fn find_some(&self, access: &ReadAccess, view: &View, criteria: &Arc<TypeSearch>, limit: usize) -> Result<Assumption> {
-        crate::access::check_read(access, criteria.resource_type)?;
         let request = SearchRequest {
             parts: Arc::from([TypeSearch::clone(criteria)]),
             after: None,

@@ -4,8 +4,9 @@ use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::{ResourceKey, ResourceType};
 use fhirpool_storage::{Change, ChangeContent, Method, Precondition};
 
-use crate::access::check_write;
+use crate::access::check_granted;
 use crate::commit::{Attempt, multiple_matches, overtaken, precondition_failed};
+use crate::reach::Reached;
 use crate::{Effect, Interactions, Result, Target, WriteOutcome};
 
 /// `DELETE [base]/[type]/[id]` or `DELETE [base]/[type]?[criteria]`
@@ -26,13 +27,13 @@ impl Interactions {
     /// none of them (`conditionalDelete` is `single`).
     pub async fn delete(&self, access: &WriteAccess, request: DeleteRequest<'_>) -> Result<WriteOutcome> {
         let DeleteRequest { base, resource_type, target, if_match } = request;
-        check_write(access, Interaction::Delete, resource_type)?;
+        check_granted(access, Interaction::Delete, resource_type)?;
         for _ in 0..self.limits.stale_rounds_max {
             let mut assumptions = Vec::new();
             let id = match &target {
                 Target::Id(id) => id.clone(),
                 Target::Criteria(text) => {
-                    let criteria = self.criteria(base, resource_type, text)?;
+                    let criteria = self.criteria(access, base, resource_type, text)?;
                     let view = self.store.view(access.as_read()).await?;
                     let assumption = self.find(access.as_read(), &view, &criteria).await?;
                     match assumption.found.as_slice() {
@@ -47,7 +48,12 @@ impl Interactions {
                 }
             };
             let key = ResourceKey::new(resource_type, id);
-            let precondition = self.precondition(access, &key, Precondition::None, if_match, None).await?;
+            let reached = self.reached(access, Interaction::Delete, base, &key).await?;
+            let is_nothing = matches!(reached, Reached::Nothing);
+            let precondition = self.precondition(access, &key, reached, Precondition::None, if_match, None).await?;
+            if is_nothing {
+                return Ok(WriteOutcome { last_updated: Some(self.clock.now()), ..deleted(Some(key)) });
+            }
             let change = Change { key: key.clone(), method: Method::Delete, precondition, content: ChangeContent::Delete };
             match self.commit_one(access, change, assumptions).await? {
                 Attempt::Done(outcome, last_updated) => {

@@ -1,8 +1,8 @@
 //! Page tokens: where a result continues, sealed.
 //!
-//! A token is AES-256-GCM over its query, its place in the order and its time of expiry, with the tenant, the subject and the
-//! address as associated data. It tells nothing, cannot be made or changed by others, and is worth nothing under another
-//! tenant, for another subject or at another address.
+//! A token is AES-256-GCM over its query, its place in the order and its time of expiry, with the tenant, the subject, the
+//! application, what both are granted, and the address as associated data. It tells nothing, cannot be made or changed by others,
+//! and is worth nothing under another tenant, for another subject, under other grants or at another address.
 
 use std::sync::Arc;
 
@@ -100,9 +100,10 @@ impl PageTokens {
 
 fn associated_data(access: &ReadAccess, address: &str) -> Vec<u8> {
     let mut data = b"fhirpool page 1".to_vec();
-    for part in [access.tenant().as_str(), access.subject(), address] {
+    for part in [access.tenant().as_str(), access.issuer(), access.subject(), access.client().unwrap_or_default(), address] {
         data.extend_from_slice(&(part.len() as u64).to_be_bytes());
         data.extend_from_slice(part.as_bytes());
     }
+    data.extend_from_slice(&access.extent());
     data
 }

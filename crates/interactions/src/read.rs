@@ -4,7 +4,7 @@ use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{ResourceKey, Timestamp};
 use fhirpool_storage::{Content, StoredVersion, View};
 
-use crate::access::check_read;
+use crate::binary::is_uploaded;
 use crate::conditions::is_not_modified;
 use crate::subset::Subset;
 use crate::{ErrorKind, InteractionError, Interactions, ReadOutcome, Representation, Result, parameters};
@@ -12,6 +12,8 @@ use crate::{ErrorKind, InteractionError, Interactions, ReadOutcome, Representati
 /// `GET [base]/[type]/[id]`
 #[derive(Debug, Clone)]
 pub struct ReadRequest<'a> {
+    /// `http://host/tenant/id`, without a slash at its end.
+    pub base: &'a str,
     /// Which.
     pub key: ResourceKey,
     /// The address's query, undecoded: `_summary` and `_elements` count, `_format` and the like do not.
@@ -25,19 +27,21 @@ pub struct ReadRequest<'a> {
 impl Interactions {
     /// The newest version of a resource. One that was deleted is [`ErrorKind::Gone`].
     pub async fn read(&self, access: &ReadAccess, request: ReadRequest<'_>) -> Result<ReadOutcome> {
-        check_read(access, request.key.resource_type)?;
-        let found = self.store.read(access, &request.key).await?;
+        let reach = self.reach(access, request.base);
+        reach.check(request.key.resource_type)?;
+        let found = reach.keep(&request.key, self.store.read(access, &request.key).await?).await?;
         self.answer_read(found, request)
     }
 
     /// As [`Interactions::read`], in a certain view.
     pub(crate) async fn read_in(&self, access: &ReadAccess, view: &View, request: ReadRequest<'_>) -> Result<ReadOutcome> {
-        check_read(access, request.key.resource_type)?;
-        let found = self.store.read_many(access, view, std::slice::from_ref(&request.key)).await?;
-        self.answer_read(found.into_iter().next().flatten(), request)
+        let reach = self.reach(access, request.base);
+        reach.check(request.key.resource_type)?;
+        let found = self.store.read_many(access, view, std::slice::from_ref(&request.key)).await?.into_iter().next().flatten();
+        self.answer_read(reach.keep(&request.key, found).await?, request)
     }
 
-    /// What a read answers of the version found.
+    /// What a read answers of the version found, as far as the access reaches it.
     pub(crate) fn answer_read(&self, found: Option<StoredVersion>, request: ReadRequest<'_>) -> Result<ReadOutcome> {
         let key = request.key;
         let Some(found) = found else {
@@ -48,7 +52,9 @@ impl Interactions {
         let Some(json) = json_of(&found) else {
             return Err(InteractionError::of(ErrorKind::Gone, format!("the {} was deleted in version {version}", key.resource_type)));
         };
-        if is_not_modified(request.if_none_match, request.if_modified_since, version, last_updated)? {
+        // What was uploaded, and the URL of it, is not of the version that the client has.
+        let is_kept = !is_uploaded(&key, &found);
+        if is_not_modified(request.if_none_match, request.if_modified_since, version, last_updated)? && is_kept {
             return Ok(ReadOutcome::NotModified { version, last_updated });
         }
         let json = match subset {

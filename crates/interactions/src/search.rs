@@ -8,9 +8,9 @@ use fhirpool_search::parse::{self, Options, PAGE_PARAMETER, Scope, decode_query,
 use fhirpool_search::{Clause, Position, Query, Total, TypeSearch};
 use fhirpool_storage::{Freshness, SearchPage, SearchRequest, TotalMode, View};
 
-use crate::access::check_read;
 use crate::page_token::Page;
-use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, Result};
+use crate::reach::Reach;
+use crate::{BundleOutcome, Handling, InteractionError, Interactions, Result};
 
 mod answer;
 mod include;
@@ -103,7 +103,7 @@ impl Interactions {
             let position = position.ok_or_else(|| InteractionError::bad_request("the page link is damaged"))?;
             page = Some((token, sealed, position));
         }
-        authorize(access, &scope, &mut query)?;
+        narrow(&self.reach(access, base), &scope, &mut query)?;
         Ok(PreparedSearch { address, query, page, freshness })
     }
 
@@ -141,9 +141,10 @@ impl Interactions {
         let mut answer = Answer::default();
         if let Some(found) = &found {
             answer.behind = !found.caught_up;
-            answer.matches = self.read_hits(access, found).await?;
+            let reach = self.reach(access, base);
+            answer.matches = self.read_hits(access, &reach, found).await?;
             if !query.includes.is_empty() || !query.revincludes.is_empty() {
-                answer.included = self.included(access, base, &found.view, query, &answer.matches).await?;
+                answer.included = self.included(access, &reach, base, &found.view, query, &answer.matches).await?;
             }
         }
         let next = found.filter(|found| found.more).and_then(|found| found.hits.into_iter().next_back());
@@ -151,13 +152,19 @@ impl Interactions {
         self.answer(base, query, total, links, answer).await
     }
 
-    async fn read_hits(&self, access: &ReadAccess, page: &SearchPage) -> Result<Vec<answer::Entry>> {
+    async fn read_hits(&self, access: &ReadAccess, reach: &Reach<'_>, page: &SearchPage) -> Result<Vec<answer::Entry>> {
         let keys: Vec<ResourceKey> = page.hits.iter().map(|hit| hit.key.clone()).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let versions = self.store.read_many(access, &page.view, &keys).await?;
-        Ok(keys.into_iter().zip(versions).filter_map(|(key, version)| answer::Entry::new(key, version?)).collect())
+        let mut entries = Vec::with_capacity(keys.len());
+        for (key, version) in keys.into_iter().zip(versions) {
+            // An index may be behind, and know a reference by another name: what is shown is judged as it is.
+            let version = reach.keep(&key, version).await?;
+            entries.extend(version.and_then(|version| answer::Entry::new(key, version)));
+        }
+        Ok(entries)
     }
 
     fn links(&self, access: &ReadAccess, base: &str, search: &PreparedSearch, total: Option<u64>, next: Option<Position>) -> Links {
@@ -183,25 +190,18 @@ fn page_link(at: &str, count: Option<u64>, token: &str) -> String {
     format!("{at}?{count}{PAGE_PARAMETER}={token}")
 }
 
-/// Checks every type that a search looks at. A search over all types is narrowed to those that may be seen; one that names a
-/// type that may not is refused.
-fn authorize(access: &ReadAccess, scope: &Scope, query: &mut Query) -> Result<()> {
+/// Narrows a search to what may be seen: every type it looks for and every one it leads through. One that names a type of which
+/// nothing may be seen is refused; one over all types leaves such types out.
+fn narrow(reach: &Reach<'_>, scope: &Scope, query: &mut Query) -> Result<()> {
     let names_types = matches!(scope, Scope::Type(_) | Scope::Compartment { resource_type: Some(_), .. })
         || query.self_parameters.iter().any(|(name, _)| name == "_type");
-    if let Scope::Compartment { owner, .. } = scope {
-        check_read(access, owner.resource_type)?;
-    }
     if names_types {
-        query.parts.iter().try_for_each(|part| check_read(access, part.resource_type))?;
-    } else {
-        query.parts = query.parts.iter().filter(|part| check_read(access, part.resource_type).is_ok()).cloned().collect::<Vec<_>>().into();
+        query.parts.iter().try_for_each(|part| reach.check(part.resource_type))?;
     }
-    let mut related = Vec::new();
-    query.parts.iter().flat_map(|part| &part.filter).for_each(|clause| clause.related_types(&mut related));
-    related.sort_unstable();
-    related.dedup();
-    if related.iter().any(|resource_type| check_read(access, *resource_type).is_err()) {
-        return Err(InteractionError::of(ErrorKind::Forbidden, "the search leads through types that the access does not allow"));
+    let mut types: Vec<ResourceType> = query.parts.iter().map(|part| part.resource_type).collect();
+    query.parts.iter().flat_map(|part| &part.filter).for_each(|clause| clause.related_types(&mut types));
+    if types.iter().any(|resource_type| reach.is_limited(*resource_type)) {
+        query.parts = query.parts.iter().filter_map(|part| reach.narrow(part.clone())).collect::<Vec<_>>().into();
     }
     Ok(())
 }

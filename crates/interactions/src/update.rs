@@ -7,9 +7,10 @@ use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType};
 use fhirpool_storage::{Assumption, Change, ChangeContent, Content, Method, Precondition};
 
-use crate::access::check_write;
+use crate::access::check_granted;
 use crate::commit::{Attempt, multiple_matches, overtaken, precondition_failed};
 use crate::prepare::id_of;
+use crate::reach::{Reached, not_there};
 use crate::{ErrorKind, InteractionError, Interactions, Result, Returning, WriteOutcome};
 
 /// Which resource a write is for.
@@ -54,13 +55,15 @@ impl Interactions {
     /// Replaces a resource, or makes it under the client's id.
     pub async fn update(&self, access: &WriteAccess, request: UpdateRequest<'_>) -> Result<WriteOutcome> {
         let UpdateRequest { base, resource_type, target, body, if_match, if_none_match, returning } = request;
-        check_write(access, Interaction::Update, resource_type)?;
+        check_granted(access, Interaction::Update, resource_type)?;
         let document = self.parse_resource(body, resource_type).await?;
         for _ in 0..self.limits.stale_rounds_max {
             let Destination { key, method, precondition, assumptions } =
                 self.destination(access, base, resource_type, &target, &document).await?;
-            let precondition = self.precondition(access, &key, precondition, if_match, if_none_match).await?;
+            let (interaction, reached) = self.update_target(access, base, &key, method).await?;
+            let precondition = self.precondition(access, &key, reached, precondition, if_match, if_none_match).await?;
             let prepared = self.prepare_document(base, &document, &key).await?;
+            self.write_reach(access, interaction, base).check_incoming(&key, &prepared.entries)?;
             let shown = (returning == Returning::Representation).then(|| prepared.body.clone());
             let content = ChangeContent::Put { body: prepared.body, entries: prepared.entries };
             let change = Change { key: key.clone(), method, precondition, content };
@@ -74,6 +77,24 @@ impl Interactions {
             }
         }
         Err(overtaken())
+    }
+
+    /// What an update does to its target, and what stands there. Under a limit an update makes nothing under an id of the
+    /// client's: it would tell by that whether something unreached is there.
+    pub(crate) async fn update_target(
+        &self,
+        access: &WriteAccess,
+        base: &str,
+        key: &ResourceKey,
+        method: Method,
+    ) -> Result<(Interaction, Reached)> {
+        if method == Method::Post {
+            return Ok((Interaction::Create, Reached::Everything));
+        }
+        match self.reached(access, Interaction::Update, base, key).await? {
+            Reached::Nothing => Err(not_there(key.resource_type)),
+            reached => Ok((Interaction::Update, reached)),
+        }
     }
 
     async fn destination(
@@ -91,17 +112,18 @@ impl Interactions {
                 let key = ResourceKey::new(resource_type, id.clone());
                 return Ok(Destination { key, method: Method::Put, precondition: Precondition::None, assumptions: Vec::new() });
             }
-            Target::Criteria(text) => self.criteria(base, resource_type, text)?,
+            Target::Criteria(text) => self.criteria(access, base, resource_type, text)?,
         };
         let view = self.store.view(access.as_read()).await?;
         let assumption = self.find(access.as_read(), &view, &criteria).await?;
-        self.conditional_destination(access, resource_type, assumption, body_id).await
+        self.conditional_destination(access, base, resource_type, assumption, body_id).await
     }
 
     /// Where a conditional update goes, by R4 http.html#cond-update.
     pub(crate) async fn conditional_destination(
         &self,
         access: &WriteAccess,
+        base: &str,
         resource_type: ResourceType,
         assumption: Assumption,
         body_id: Option<ResourceId>,
@@ -109,13 +131,16 @@ impl Interactions {
         let mut method = Method::Put;
         let (id, precondition) = match (assumption.found.as_slice(), body_id) {
             ([], None) => {
-                check_write(access, Interaction::Create, resource_type)?;
+                check_granted(access, Interaction::Create, resource_type)?;
                 method = Method::Post;
                 (self.ids.next_id(), Precondition::NeverExisted)
             }
             ([], Some(id)) => {
                 let key = ResourceKey::new(resource_type, id);
-                let current = self.store.read(access.as_read(), &key).await?;
+                let current = match self.update_target(access, base, &key, Method::Put).await? {
+                    (_, Reached::Stored(current)) => Some(current),
+                    _ => self.store.read(access.as_read(), &key).await?,
+                };
                 if current.as_ref().is_some_and(|current| matches!(current.content, Content::Resource(_))) {
                     let text = "nothing matches the criteria, but the id in the body is that of another resource";
                     return Err(InteractionError::new(ErrorKind::Conflict, Issue::error(IssueCode::Conflict, text)));

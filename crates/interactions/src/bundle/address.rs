@@ -1,5 +1,6 @@
 //! `request.url` of an entry: an address below the base.
 
+use fhirpool_authz::Interaction;
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType};
 use fhirpool_storage::HistoryScope;
 
@@ -47,6 +48,34 @@ impl Address {
             }
             _ => return Err(unknown_address()),
         })
+    }
+}
+
+impl Address {
+    /// What looking there is; `None`: it needs no leave.
+    pub(super) fn interaction(&self) -> Option<Interaction> {
+        match self {
+            Self::Read { .. } => Some(Interaction::Read),
+            Self::VersionRead { .. } => Some(Interaction::Vread),
+            Self::History { scope: HistoryScope::Instance(_), .. } => Some(Interaction::HistoryInstance),
+            Self::History { .. } => Some(Interaction::HistoryType),
+            Self::Search { .. } => Some(Interaction::Search),
+            Self::Capabilities => None,
+        }
+    }
+
+    /// The one type that it is about.
+    pub(super) fn resource_type(&self) -> Option<ResourceType> {
+        match self {
+            Self::Read { key, .. } | Self::VersionRead { key, .. } => Some(key.resource_type),
+            Self::History { scope: HistoryScope::Instance(key), .. } => Some(key.resource_type),
+            Self::History { scope: HistoryScope::Type(resource_type), .. } => Some(*resource_type),
+            Self::Search { scope: SearchScope::Type(resource_type), .. } => Some(*resource_type),
+            Self::Search { scope: SearchScope::Compartment { resource_type, .. }, .. } => *resource_type,
+            Self::History { scope: HistoryScope::Tenant, .. } | Self::Search { scope: SearchScope::Tenant, .. } | Self::Capabilities => {
+                None
+            }
+        }
     }
 }
 

@@ -118,9 +118,10 @@ impl Batch {
             }
             Action::Look { .. } => {
                 let Some(picture) = picture else { return Err(failed()) };
-                return this.look(access.as_read(), &self.context, entry, &picture).await;
+                return this.look(access, &self.context, entry, &picture).await;
             }
         };
+        let outcome = this.complete_write(access, base, outcome, None).await;
         Ok(EntryResponse::of_write(base, outcome, returning))
     }
 }

@@ -10,7 +10,7 @@ use fhirpool_fhir::json::Value;
 use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceType, Timestamp};
 
 use super::address::{Address, WriteAddress};
-use crate::access::{check_read, check_write};
+use crate::access::check_granted;
 use crate::prepare::{check_type, id_of, resource_type_of};
 use crate::update::check_same_id;
 use crate::{ErrorKind, InteractionError, Result};
@@ -161,12 +161,12 @@ fn write_action(
     let in_resource = |error: InteractionError| error.within("Entry.resource");
     match (method, target) {
         ("POST", None) => {
-            check_write(access, Interaction::Create, resource_type)?;
+            check_granted(access, Interaction::Create, resource_type)?;
             check_type(needed()?, resource_type).map_err(in_resource)?;
             Ok(Action::Create { resource_type, if_none_exist })
         }
         ("PUT", Some(target)) => {
-            check_write(access, Interaction::Update, resource_type)?;
+            check_granted(access, Interaction::Update, resource_type)?;
             let resource = needed()?;
             check_type(resource, resource_type).map_err(in_resource)?;
             let body_id = id_of(resource, resource_type).map_err(in_resource)?;
@@ -176,11 +176,11 @@ fn write_action(
             Ok(Action::Update { resource_type, target, body_id })
         }
         ("PATCH", Some(target)) => {
-            check_write(access, Interaction::Patch, resource_type)?;
+            check_granted(access, Interaction::Patch, resource_type)?;
             Ok(Action::Patch { resource_type, target, patch: patch_of(needed()?)? })
         }
         ("DELETE", Some(target)) => {
-            check_write(access, Interaction::Delete, resource_type)?;
+            check_granted(access, Interaction::Delete, resource_type)?;
             Ok(Action::Delete { resource_type, target })
         }
         _ => Err(InteractionError::of(ErrorKind::MethodNotAllowed, "the address does not take this method").or_at("Entry.request.url")),
@@ -204,24 +204,13 @@ fn patch_of(resource: Value<'_>) -> Result<Vec<u8>> {
     STANDARD.decode(data).map_err(|_| refusal(IssueCode::Value, "the Binary's data is not base64", "resource.data"))
 }
 
+/// Checks that something of what the address names may be looked at; the interaction itself keeps to what.
 fn authorize_look(access: &WriteAccess, address: &Address) -> Result<()> {
-    let permits = |interaction, resource_type| {
-        check_read(access.as_read(), resource_type)?;
-        check_write(access, interaction, resource_type)
-    };
-    match address {
-        Address::Read { key, .. } => permits(Interaction::Read, key.resource_type),
-        Address::VersionRead { key, .. } => permits(Interaction::Vread, key.resource_type),
-        Address::History { scope: fhirpool_storage::HistoryScope::Instance(key), .. } => permits(Interaction::HistoryInstance, key.resource_type),
-        Address::History { scope: fhirpool_storage::HistoryScope::Type(resource_type), .. } => {
-            permits(Interaction::HistoryType, *resource_type)
-        }
-        Address::History { scope: fhirpool_storage::HistoryScope::Tenant, .. } => {
-            ResourceType::all().try_for_each(|resource_type| permits(Interaction::HistoryType, resource_type))
-        }
-        Address::Search { scope: crate::SearchScope::Type(resource_type), .. } => permits(Interaction::Search, *resource_type),
-        // The search itself checks or narrows the types.
-        Address::Search { .. } | Address::Capabilities => Ok(()),
+    let Some(interaction) = address.interaction() else { return Ok(()) };
+    match address.resource_type() {
+        Some(resource_type) => check_granted(access, interaction, resource_type),
+        None if ResourceType::all().any(|resource_type| access.permits(interaction, resource_type)) => Ok(()),
+        None => Err(InteractionError::of(ErrorKind::Forbidden, "the access does not allow this")),
     }
 }
 

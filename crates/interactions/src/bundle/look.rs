@@ -1,6 +1,6 @@
 //! GET and HEAD entries.
 
-use fhirpool_authz::ReadAccess;
+use fhirpool_authz::{Interaction, ReadAccess, WriteAccess};
 use fhirpool_storage::View;
 
 use super::BundleContext;
@@ -37,12 +37,12 @@ impl Interactions {
     }
 
     /// Refuses an entry that looks and cannot be understood, so that a transaction fails before anything is written.
-    pub(super) fn check_entry_look(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry) -> Result<()> {
+    pub(super) fn check_entry_look(&self, access: &WriteAccess, context: &BundleContext, entry: &Entry) -> Result<()> {
         let Action::Look { address, .. } = &entry.action else { return Ok(()) };
         match address {
             Address::Read { query, .. } | Address::VersionRead { query, .. } => subset_of(query).map(|_| ()),
             Address::History { query, .. } => check_history_query(query, context.handling),
-            Address::Search { .. } => self.prepare_entry_search(access, context, entry).map(|_| ()),
+            Address::Search { .. } => self.prepare_entry_search(&access.reading(Interaction::Search), context, entry).map(|_| ()),
             Address::Capabilities => Ok(()),
         }
     }
@@ -68,13 +68,17 @@ impl Interactions {
     /// Answers an entry that looks. History has no views: it tells what was committed when it is asked.
     pub(super) async fn look(
         &self,
-        access: &ReadAccess,
+        access: &WriteAccess,
         context: &BundleContext,
         entry: &Entry,
         picture: &Picture,
     ) -> Result<EntryResponse> {
         let view = picture.view()?;
-        picture.deadline.keep(self.look_in(access, context, entry, view)).await
+        let Action::Look { address, .. } = &entry.action else {
+            return Err(InteractionError::of(ErrorKind::Internal, "the entry is no read"));
+        };
+        let reading = access.reading(address.interaction().unwrap_or(Interaction::Read));
+        picture.deadline.keep(self.look_in(&reading, context, entry, view)).await
     }
 
     async fn look_in(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry, view: &View) -> Result<EntryResponse> {
@@ -85,12 +89,14 @@ impl Interactions {
         let (if_none_match, if_modified_since) = (entry.if_none_match.as_deref(), entry.if_modified_since);
         match address {
             Address::Read { key, query } => {
-                let request = ReadRequest { key: key.clone(), query, if_none_match, if_modified_since };
-                Ok(EntryResponse::of_read(base, self.read_in(access, view, request).await?, *head))
+                let request = ReadRequest { base, key: key.clone(), query, if_none_match, if_modified_since };
+                let outcome = self.read_in(access, view, request).await?;
+                Ok(EntryResponse::of_read(base, self.as_entry(access, base, outcome).await?, *head))
             }
             Address::VersionRead { key, version, query } => {
-                let request = VersionReadRequest { key: key.clone(), version, query, if_none_match, if_modified_since };
-                Ok(EntryResponse::of_read(base, self.vread_in(access, view, request).await?, *head))
+                let request = VersionReadRequest { base, key: key.clone(), version, query, if_none_match, if_modified_since };
+                let outcome = self.vread_in(access, view, request).await?;
+                Ok(EntryResponse::of_read(base, self.as_entry(access, base, outcome).await?, *head))
             }
             Address::History { scope, query } => {
                 let request = HistoryInteraction { base, scope: scope.clone(), query, handling: context.handling };

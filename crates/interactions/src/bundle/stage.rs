@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::json::{Document, Value};
 use fhirpool_fhir::{Issue, IssueCode, ResourceBody, ResourceId, ResourceKey, ResourceType};
 use fhirpool_search::IndexEntry;
@@ -79,14 +80,30 @@ impl Interactions {
     }
 
     /// Prepares every resource and builds the commit.
-    pub(super) fn stage(&self, transaction: &Transaction, resolved: &Resolved) -> Result<Staged> {
+    pub(super) fn stage(&self, access: &WriteAccess, transaction: &Transaction, resolved: &Resolved) -> Result<Staged> {
         let values = resources(&transaction.document);
         let count = transaction.entries.len();
+        let base = transaction.context.base.as_str();
+        let [creating, updating, patching] =
+            [Interaction::Create, Interaction::Update, Interaction::Patch].map(|interaction| self.write_reach(access, interaction, base));
         let prepared = map_indices(self.threads_for(transaction), count, |index| {
             let prepared = self.prepare_entry(transaction, resolved, values.get(index).copied().flatten(), index);
-            prepared.map_err(|error| error.within(&format!("Bundle.entry[{index}].resource")))
+            let allowed = prepared.and_then(|prepared| {
+                let reach = match &resolved.resolutions[index] {
+                    Resolution::Put { method: Method::Post, .. } => &creating,
+                    Resolution::PutPatched { .. } => &patching,
+                    _ => &updating,
+                };
+                if let (Some(key), Some(prepared)) = (resolved.resolutions[index].target(), &prepared) {
+                    reach.check_incoming(key, &prepared.entries)?;
+                }
+                Ok(prepared)
+            });
+            allowed.map_err(|error| error.within(&format!("Bundle.entry[{index}].resource")))
         });
         let mut prepared = prepared.into_iter().collect::<Result<Vec<Option<Prepared>>>>()?;
+        let reading = access.reading(Interaction::Read);
+        let reading = self.reach(&reading, base);
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by_key(|index| transaction.entries[*index].action.phase());
         let mut staged = Staged {
@@ -105,7 +122,10 @@ impl Interactions {
             let content = match prepared[index].take() {
                 None => ChangeContent::Delete,
                 Some(prepared) => {
-                    staged.shown[index] = shown(transaction.context.returning, &prepared.body);
+                    // What a patch leaves unchanged is shown to whom may read it.
+                    if method != Method::Patch || reading.admits_entries(key, &prepared.entries) {
+                        staged.shown[index] = shown(transaction.context.returning, &prepared.body);
+                    }
                     staged.issues[index] = prepared.issues;
                     ChangeContent::Put { body: prepared.body, entries: prepared.entries }
                 }

@@ -11,11 +11,13 @@ use fhirpool_storage::View;
 
 use super::answer::Entry;
 use super::{plain_request, plain_search};
+use crate::reach::Reach;
 use crate::{ErrorKind, InteractionError, Interactions, Result};
 
 /// What is being gathered.
 struct Gathering<'a> {
     access: &'a ReadAccess,
+    reach: &'a Reach<'a>,
     base: &'a str,
     view: &'a View,
     /// Matches and what is included so far: nothing comes twice.
@@ -28,13 +30,14 @@ impl Interactions {
     pub(super) async fn included(
         &self,
         access: &ReadAccess,
+        reach: &Reach<'_>,
         base: &str,
         view: &View,
         query: &Query,
         matches: &[Entry],
     ) -> Result<Vec<Entry>> {
         let seen = matches.iter().map(|entry| entry.key.clone()).collect();
-        let mut gathering = Gathering { access, base, view, seen, included: Vec::new() };
+        let mut gathering = Gathering { access, reach, base, view, seen, included: Vec::new() };
         self.include_round(&mut gathering, query, matches, false).await?;
         let iterates = query.includes.iter().chain(&query.revincludes).any(|include| include.iterate);
         let mut done = 0;
@@ -142,6 +145,7 @@ impl Interactions {
                 }
                 (_, newest) => newest,
             };
+            let version = gathering.reach.keep(&key, version).await?;
             gathering.included.extend(version.and_then(|version| Entry::new(key, version)));
         }
         Ok(())
@@ -169,11 +173,12 @@ impl Interactions {
                 .filter(|parameter| points_there(parameter))
                 .map(|parameter| vec![Clause::Matches { parameter: parameter.number, tests: vec![test.clone()] }])
                 .collect();
-            match <[_; 1]>::try_from(alternatives) {
-                Ok([single]) => parts.push(TypeSearch { resource_type: source, filter: single, sort: Vec::new() }),
-                Err(none) if none.is_empty() => {}
-                Err(several) => parts.push(plain_search(source, Clause::AnyOf(several))),
-            }
+            let part = match <[_; 1]>::try_from(alternatives) {
+                Ok([single]) => TypeSearch { resource_type: source, filter: single, sort: Vec::new() },
+                Err(none) if none.is_empty() => continue,
+                Err(several) => plain_search(source, Clause::AnyOf(several)),
+            };
+            parts.extend(gathering.reach.narrow(part));
         }
         if parts.is_empty() {
             return Ok(());
@@ -208,7 +213,7 @@ impl Interactions {
         for resource_type in types.iter().filter(|resource_type| gathering.access.allows(**resource_type)) {
             if ["url", "version"].iter().all(|code| self.definitions.search_parameter(*resource_type, code).is_some()) {
                 let query = parse::parse(&self.definitions, &Scope::Type(*resource_type), &parameters, &options)?;
-                parts.extend(query.parts.iter().cloned());
+                parts.extend(query.parts.iter().cloned().filter_map(|part| gathering.reach.narrow(part)));
             }
         }
         if parts.is_empty() {

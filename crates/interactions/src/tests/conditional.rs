@@ -92,7 +92,11 @@ async fn a_condition_on_the_version_adds_to_what_a_conditional_update_rests_on()
     let there = key("Patient/there");
     server.put(json!({ "resourceType": "Patient", "id": "there" })).await.unwrap();
     let demand = async |own: Precondition, if_match: Option<&'static str>, if_none_match: Option<&'static str>| {
-        server.interactions.precondition(&server.access, &there, own, if_match, if_none_match).await.map_err(|error| error.kind)
+        server
+            .interactions
+            .precondition(&server.access, &there, crate::reach::Reached::Everything, own, if_match, if_none_match)
+            .await
+            .map_err(|error| error.kind)
     };
     let own = Precondition::Unchanged(Some(VersionId(1)));
     assert_eq!(demand(own, Some("W/\"1\""), None).await, Ok(own));

@@ -108,7 +108,7 @@ async fn a_read_tells_that_nothing_changed_and_shortens() {
     let server = Server::start().await;
     server.put(json!({ "resourceType": "Patient", "id": "p", "active": true, "photo": [{ "title": "x" }] })).await.unwrap();
     let read = async |query: &'static str, if_none_match: Option<&'static str>, since: Option<i64>| {
-        let request = ReadRequest { key: key("Patient/p"), query, if_none_match, if_modified_since: since.map(Timestamp) };
+        let request = ReadRequest { base: BASE, key: key("Patient/p"), query, if_none_match, if_modified_since: since.map(Timestamp) };
         server.interactions.read(server.access.as_read(), request).await
     };
     for tag in ["W/\"1\"", "1", "*"] {
@@ -134,7 +134,8 @@ async fn versions_and_history_tell_all_that_was() {
     server.put(json!({ "resourceType": "Patient", "id": "p", "active": true })).await.unwrap();
     server.delete("Patient/p").await.unwrap();
     let version = async |version: &'static str| {
-        let request = VersionReadRequest { key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
+        let request =
+            VersionReadRequest { base: BASE, key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
         server.interactions.vread(server.access.as_read(), request).await.map_err(|error| error.kind)
     };
     assert!(matches!(version("2").await.unwrap(), ReadOutcome::Found(found) if found.json.contains("\"active\":true")));

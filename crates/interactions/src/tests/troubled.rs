@@ -98,7 +98,8 @@ async fn a_view_has_no_version_that_came_later() {
     let view = server.interactions.store.view(server.access.as_read()).await.unwrap();
     server.put(patient).await.unwrap();
     let read = async |version: &'static str| {
-        let request = VersionReadRequest { key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
+        let request =
+            VersionReadRequest { base: BASE, key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
         server.interactions.vread_in(server.access.as_read(), &view, request).await.map_err(|error| error.kind)
     };
     assert!(read("1").await.is_ok() && read("2").await.is_ok());

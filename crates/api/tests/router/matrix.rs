@@ -1,0 +1,271 @@
+//! Who gets which answer where: every route of the table, tried by every kind of token.
+//!
+//! A row says what a route needs and answers; a column says what a kind of token may do. What a cell must answer follows from
+//! both, not from the code that decides.
+
+use axum::body::Body;
+use fhirpool_api::routes::{ROUTES, Route};
+use fhirpool_authz::{Interaction, Launch};
+use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType};
+
+use crate::support::{Api, token_of};
+
+/// What of a type someone may do something with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum May {
+    Nothing,
+    /// What is in the compartment of a patient that the requests are not about.
+    Elsewhere,
+    /// What is in that of `Patient/p`, or everything.
+    Here,
+    Everything,
+}
+
+use May::{Elsewhere, Everything, Here, Nothing};
+
+/// What a route needs: an interaction on a type, or on any type at all.
+type Need = (Interaction, Option<&'static str>);
+
+struct Row {
+    route: (&'static str, &'static str),
+    needs: &'static [Need],
+    /// For whom may do it here.
+    done: u16,
+    /// For whom may do it elsewhere alone.
+    elsewhere: u16,
+    /// For whom may do it with a part of the type alone, and with this resource in it.
+    narrowly: u16,
+    /// Without the last need.
+    without_last: u16,
+}
+
+const PATIENT: Option<&str> = Some("Patient");
+const OBSERVATION: Option<&str> = Some("Observation");
+
+/// A route that needs nothing.
+const fn open(method: &'static str, pattern: &'static str) -> Row {
+    Row { route: (method, pattern), needs: &[], done: 200, elsewhere: 200, narrowly: 200, without_last: 200 }
+}
+
+const fn row(method: &'static str, pattern: &'static str, needs: &'static [Need], done: u16, elsewhere: u16) -> Row {
+    Row { route: (method, pattern), needs, done, elsewhere, narrowly: done, without_last: 403 }
+}
+
+use Interaction::{Bundle, Create, Delete, HistoryInstance, HistoryType, Patch, Read, Search, Update, Vread};
+
+/// A row for every route of [`ROUTES`]: a route without one fails the test.
+const ROWS: &[Row] = &[
+    open("GET", "/health/live"),
+    open("GET", "/health/ready"),
+    open("GET", "/metadata"),
+    open("GET", "/.well-known/smart-configuration"),
+    row("GET", "", &[(Search, None)], 200, 200),
+    row("POST", "", &[(Bundle, None)], 200, 200),
+    row("POST", "/_search", &[(Search, None)], 200, 200),
+    row("GET", "/_history", &[(HistoryType, None)], 200, 200),
+    row("GET", "/{operation}", &[(Read, None)], 501, 501),
+    row("POST", "/{operation}", &[(Read, None)], 501, 501),
+    row("GET", "/{type}", &[(Search, PATIENT)], 200, 200),
+    Row { narrowly: 403, ..row("POST", "/{type}", &[(Create, PATIENT)], 201, 403) },
+    row("PUT", "/{type}", &[(Update, PATIENT), (Search, PATIENT)], 200, 403),
+    Row { without_last: 404, ..row("PATCH", "/{type}", &[(Patch, PATIENT), (Search, PATIENT), (Read, PATIENT)], 200, 404) },
+    row("DELETE", "/{type}", &[(Delete, PATIENT), (Search, PATIENT)], 200, 200),
+    row("POST", "/{type}/_search", &[(Search, PATIENT)], 200, 200),
+    row("GET", "/{type}/_history", &[(HistoryType, PATIENT)], 200, 200),
+    row("GET", "/{type}/{operation}", &[(Read, None)], 501, 501),
+    row("POST", "/{type}/{operation}", &[(Read, None)], 501, 501),
+    row("GET", "/{type}/{id}", &[(Read, PATIENT)], 200, 404),
+    row("PUT", "/{type}/{id}", &[(Update, PATIENT)], 200, 404),
+    Row { without_last: 404, ..row("PATCH", "/{type}/{id}", &[(Patch, PATIENT), (Read, PATIENT)], 200, 404) },
+    row("DELETE", "/{type}/{id}", &[(Delete, PATIENT)], 200, 200),
+    row("GET", "/{type}/{id}/_history", &[(HistoryInstance, PATIENT)], 200, 404),
+    row("GET", "/{type}/{id}/_history/{vid}", &[(Vread, PATIENT)], 200, 404),
+    row("POST", "/{type}/{id}/_search", &[(Search, None)], 200, 200),
+    row("GET", "/{type}/{id}/{operation}", &[(Read, None)], 501, 501),
+    row("POST", "/{type}/{id}/{operation}", &[(Read, None)], 501, 501),
+    row("GET", "/{type}/{id}/{member}", &[(Search, OBSERVATION)], 200, 200),
+    row("POST", "/{type}/{id}/{member}/_search", &[(Search, OBSERVATION)], 200, 200),
+];
+
+/// A kind of token of this tenant.
+struct Column {
+    groups: &'static [&'static str],
+    scopes: &'static [&'static str],
+    patient: Option<&'static str>,
+    user: Option<&'static str>,
+    may: fn(Interaction, Option<&'static str>) -> May,
+}
+
+impl Column {
+    fn token(&self) -> String {
+        let key = |text: &str| {
+            let (name, id) = text.split_once('/').unwrap();
+            ResourceKey::new(ResourceType::parse(name).unwrap(), ResourceId::parse(id).unwrap())
+        };
+        let launch = Launch { patient: self.patient.and_then(ResourceId::parse), encounter: None, user: self.user.map(key) };
+        token_of("acme", self.groups, self.scopes, &launch, 0)
+    }
+}
+
+/// Of scopes: the letters of version 2 that the interaction is among, on any type.
+fn letters(letters: &str, interaction: Interaction, may: May) -> May {
+    let letter = match interaction {
+        Create => 'c',
+        Read | Vread | HistoryInstance => 'r',
+        Update | Patch => 'u',
+        Delete => 'd',
+        Search | HistoryType => 's',
+        // A Bundle is what its entries are.
+        Bundle => return if letters.is_empty() { Nothing } else { Everything },
+    };
+    if letters.contains(letter) { may } else { Nothing }
+}
+
+/// Of scopes on Patients alone.
+fn on_patients(of: &str, interaction: Interaction, name: Option<&str>, may: May) -> May {
+    if interaction == Bundle || name.is_none_or(|name| name == "Patient") { letters(of, interaction, may) } else { Nothing }
+}
+
+const fn group(groups: &'static [&'static str], may: fn(Interaction, Option<&'static str>) -> May) -> Column {
+    Column { groups, scopes: &[], patient: None, user: None, may }
+}
+
+const fn scope(scopes: &'static [&'static str], may: fn(Interaction, Option<&'static str>) -> May) -> Column {
+    Column { groups: &[], scopes, patient: None, user: None, may }
+}
+
+const COLUMNS: &[Column] = &[
+    group(&[], |_, _| Nothing),
+    group(&["visitor"], |_, _| Nothing),
+    group(&["practitioner"], |_, _| Everything),
+    group(&["non-practitioner"], |interaction, name| match interaction {
+        // Of the financial types, which no request here names.
+        Read | Vread | Search if name.is_none() => Everything,
+        _ => Nothing,
+    }),
+    group(&["auditor"], |interaction, name| match interaction {
+        Read | Vread | Search if name.is_none_or(|name| name == "Patient") => Everything,
+        _ => Nothing,
+    }),
+    scope(&["openid", "profile"], |_, _| Nothing),
+    scope(&["launch/patient"], |_, _| Nothing),
+    scope(&["patient/*.sr", "user/Patient", "system/Foo.read", "system/*.cruds?"], |_, _| Nothing),
+    scope(&["patient/*.cruds"], |_, _| Nothing),
+    scope(&["user/*.cruds"], |_, _| Nothing),
+    Column { patient: Some("p"), ..scope(&["patient/*.read"], |interaction, _| letters("rs", interaction, Here)) },
+    Column { patient: Some("p"), ..scope(&["patient/*.write"], |interaction, _| letters("cud", interaction, Here)) },
+    Column { patient: Some("p"), ..scope(&["patient/*.*"], |interaction, _| letters("cruds", interaction, Here)) },
+    Column { patient: Some("p"), ..scope(&["patient/Patient.rs"], |interaction, name| on_patients("rs", interaction, name, Here)) },
+    Column { patient: Some("q"), ..scope(&["patient/*.cruds"], |interaction, _| letters("cruds", interaction, Elsewhere)) },
+    Column { patient: Some("q"), ..scope(&["patient/Patient.cruds"], |interaction, name| on_patients("cruds", interaction, name, Elsewhere)) },
+    Column { user: Some("Patient/p"), ..scope(&["user/*.cruds"], |interaction, _| letters("cruds", interaction, Here)) },
+    Column { user: Some("Patient/q"), ..scope(&["user/*.rs"], |interaction, _| letters("rs", interaction, Elsewhere)) },
+    Column { user: Some("RelatedPerson/x"), ..scope(&["user/Patient.rs"], |interaction, name| on_patients("rs", interaction, name, Elsewhere)) },
+    Column { user: Some("Practitioner/d"), ..scope(&["user/*.cruds"], |interaction, _| letters("cruds", interaction, Everything)) },
+    Column { user: Some("Person/x"), ..scope(&["user/*.cruds"], |_, _| Nothing) },
+    scope(&["system/*.cruds"], |interaction, _| letters("cruds", interaction, Everything)),
+    scope(&["system/*.r"], |interaction, _| letters("r", interaction, Everything)),
+    scope(&["system/*.s"], |interaction, _| letters("s", interaction, Everything)),
+    scope(&["system/Patient.c"], |interaction, name| on_patients("c", interaction, name, Everything)),
+    scope(&["system/Patient.u"], |interaction, name| on_patients("u", interaction, name, Everything)),
+    scope(&["system/Patient.d"], |interaction, name| on_patients("d", interaction, name, Everything)),
+    scope(&["system/Patient.us"], |interaction, name| on_patients("us", interaction, name, Everything)),
+    scope(&["system/Patient.cruds?family=Mine"], |interaction, name| on_patients("cruds", interaction, name, Here)),
+    scope(&["system/Patient.cruds?family=Other"], |interaction, name| on_patients("cruds", interaction, name, Elsewhere)),
+    // Both must allow.
+    Column { groups: &["practitioner"], patient: Some("q"), ..scope(&["patient/*.rs"], |interaction, _| letters("rs", interaction, Elsewhere)) },
+    Column {
+        groups: &["auditor"],
+        ..scope(&["system/*.cruds"], |interaction, name| match interaction {
+            Read | Vread | Search if name.is_none_or(|name| name == "Patient") => Everything,
+            _ => Nothing,
+        })
+    },
+    Column { groups: &["visitor"], ..scope(&["system/*.cruds"], |_, _| Nothing) },
+    Column { groups: &["practitioner"], ..scope(&["launch"], |_, _| Nothing) },
+];
+
+fn expected(row: &Row, column: &Column) -> u16 {
+    let given: Vec<May> = row.needs.iter().map(|(interaction, name)| (column.may)(*interaction, *name)).collect();
+    match given.iter().position(|may| *may == Nothing) {
+        Some(place) if place + 1 == given.len() => row.without_last,
+        Some(_) => 403,
+        None => match given.into_iter().min() {
+            None | Some(Everything) => row.done,
+            Some(Here) => row.narrowly,
+            _ => row.elsewhere,
+        },
+    }
+}
+
+fn path_of(route: &Route) -> String {
+    let names = [("tenant", "acme"), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$any")];
+    let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
+    match (route.method.as_str(), route.pattern) {
+        ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
+        _ => path,
+    }
+}
+
+fn patient(id: &str, family: &str, identifier: &str) -> String {
+    let id = if id.is_empty() { String::new() } else { format!("\"id\":\"{id}\",") };
+    format!("{{\"resourceType\":\"Patient\",{id}\"identifier\":[{{\"value\":\"{identifier}\"}}],\"name\":[{{\"family\":\"{family}\"}}]}}")
+}
+
+/// A request that succeeds for whom it is allowed.
+fn request(route: &Route) -> (&'static str, String) {
+    let fhir = "application/fhir+json";
+    match (route.method.as_str(), route.pattern) {
+        ("POST", "") => {
+            let entry = "{\"request\":{\"method\":\"GET\",\"url\":\"Patient/p\"}}";
+            (fhir, format!("{{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{entry}]}}"))
+        }
+        ("POST", pattern) if pattern.ends_with("_search") => ("application/x-www-form-urlencoded", String::new()),
+        ("POST", "/{type}") => (fhir, patient("", "New", "new")),
+        ("PUT", "/{type}") => (fhir, patient("", "Mine", "x")),
+        ("PUT", _) => (fhir, patient("p", "Mine", "x")),
+        ("PATCH", _) => ("application/json-patch+json", "[{\"op\":\"test\",\"path\":\"/id\",\"value\":\"p\"}]".to_owned()),
+        _ => (fhir, String::new()),
+    }
+}
+
+async fn call(api: &Api, route: &Route, token: &str) -> (u16, String) {
+    let (content_type, body) = request(route);
+    let authorization = if token.is_empty() { String::new() } else { format!("Bearer {token}") };
+    let headers = [("authorization", authorization.as_str()), ("content-type", content_type)];
+    let answer = api.send(route.method.as_str(), &path_of(route), &headers, Body::from(body)).await;
+    (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// Puts back what requests have changed.
+async fn restore(api: &Api) {
+    for (id, family, identifier) in [("p", "Mine", "x"), ("q", "Other", "y")] {
+        assert!(api.put_json("PUT", &format!("Patient/{id}"), &[], &patient(id, family, identifier)).await.status.is_success());
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_every_kind_of_token_as_its_row_says() {
+    let api = Api::new().await;
+    let observation = r#"{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p"}}"#;
+    assert!(api.put_json("PUT", "Observation/o", &[], observation).await.status.is_success());
+    let stranger = token_of("other", &["practitioner"], &["system/*.cruds"], &Launch::default(), 0);
+    let tokens: Vec<String> = COLUMNS.iter().map(Column::token).collect();
+    for route in ROUTES {
+        let rows: Vec<&Row> = ROWS.iter().filter(|row| row.route == (route.method.as_str(), route.pattern)).collect();
+        let [row] = rows.as_slice() else { panic!("{} {} has {} rows in the matrix", route.method, route.pattern, rows.len()) };
+        let is_open = row.needs.is_empty();
+        assert_eq!(is_open, route.is_open(), "{} {}", route.method, route.pattern);
+        for (token, closed) in [("", 401), (stranger.as_str(), 404)] {
+            let (status, body) = call(&api, route, token).await;
+            assert_eq!(status, if is_open { 200 } else { closed }, "{} {}: {body}", route.method, route.pattern);
+        }
+        for (column, token) in COLUMNS.iter().zip(&tokens) {
+            restore(&api).await;
+            let (status, body) = call(&api, route, token).await;
+            let kind = (column.groups, column.scopes, column.patient, column.user);
+            assert_eq!(status, expected(row, column), "{} {} by {kind:?}: {body}", route.method, route.pattern);
+        }
+    }
+    assert_eq!(ROWS.len(), ROUTES.len(), "rows for routes that are gone");
+}
