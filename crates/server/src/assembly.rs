@@ -1,5 +1,7 @@
 //! Puts the parts together.
 
+#[cfg(feature = "aws")]
+pub(crate) mod aws;
 #[cfg(feature = "embedded")]
 pub(crate) mod embedded;
 mod parts;
@@ -42,6 +44,18 @@ pub enum StartError {
     #[cfg(feature = "embedded")]
     #[error(transparent)]
     Keys(#[from] fhirpool_embedded::KeyRingError),
+    /// A service of the profile aws does not answer as it should.
+    #[cfg(feature = "aws")]
+    #[error("{0}")]
+    Service(fhirpool_storage::StorageError),
+    /// The services are not as this version needs them.
+    #[cfg(feature = "aws")]
+    #[error("the services are not as this version needs them: {0}. `fhirpool migrate` with the same settings makes them so")]
+    NotMigrated(String),
+    /// The folder of contents cannot be used.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Content(#[from] fhirpool_binary::OpenError),
     /// The issuer's key cannot be used.
     #[error(transparent)]
     Issuer(#[from] LocalKeyError),
@@ -62,8 +76,8 @@ pub struct Server {
     stop_parts: Stop,
 }
 
-/// An accept loop under way.
-struct Listening {
+/// An accept loop under way; ends when it is dropped.
+pub(crate) struct Listening {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -76,8 +90,6 @@ impl Server {
             true => None,
             false => Some(tls::acceptor(&config.tls_certificate, &config.tls_key)?),
         };
-        // Handles of metrics are made with the parts: the recorder comes first.
-        let recorder = config.metrics_address().map(|_| metrics::recorder(&config));
         if config.profile == Profile::Embedded || config.local_issuer {
             make_data_folder(&config.data).map_err(StartError::Data)?;
         }
@@ -85,33 +97,25 @@ impl Server {
         // made meanwhile is taken over.
         let (folder, audience, local_issuer) = (config.data.clone(), config.token_audience.clone(), config.local_issuer);
         let issuer = tokio::task::spawn_blocking(move || local_issuer.then(|| issuer::load_or_create(&folder, &audience)).transpose());
-        let mut parts = open(&config).await?;
+        // Ahead of the parts: they may have to know where they are reached, and look up handles of metrics. Connections wait in
+        // the kernel's queue meanwhile.
+        let requests = Bound::new("listen", config.listen).await?;
+        let metrics = serve_metrics(&config).await?;
+        let own_url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, requests.address);
+        let mut parts = open(&config, &own_url).await?;
         let issuer = issuer.await.expect("making a key does not panic, and nobody aborts it")?.map(Arc::new);
         if issuer.is_none() {
-            tracing::warn!("no issuer of tokens is configured: every request that needs a token is refused (for trials: local_issuer)");
+            tracing::warn!(
+                "no issuer of tokens is configured: every request that needs a token is refused; for trials, local_issuer accepts \
+                 the tokens of `fhirpool token`"
+            );
         }
         let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
         let state = api_state(&config, parts, issuer.as_deref());
         let router = fhirpool_api::router(Arc::new(state));
-        let started = async {
-            let requests = Listening::start("listen", config.listen, Listen::new(&config, router, tls)).await?;
-            let metrics = match recorder.zip(config.metrics_address()) {
-                None => None,
-                Some((recorder, address)) => {
-                    let listen = Listen::new(&config, metrics::router(recorder), None);
-                    Some(Listening::start("metrics_listen", address, listen).await?)
-                }
-            };
-            Ok((requests, metrics))
-        };
-        match started.await {
-            Ok((requests, metrics)) => Ok(Self { https, issuer, requests, metrics, stop_parts }),
-            Err(error) => {
-                stop_parts().await;
-                Err(error)
-            }
-        }
+        let requests = requests.serve(Listen::new(&config, router, tls));
+        Ok(Self { https, issuer, requests, metrics, stop_parts })
     }
 
     /// Where it listens.
@@ -144,19 +148,31 @@ impl Server {
     }
 }
 
-impl Listening {
-    async fn start(setting: &'static str, address: SocketAddr, listen: Listen) -> Result<Self, StartError> {
+/// An address that is taken, and not served yet.
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    async fn new(setting: &'static str, address: SocketAddr) -> Result<Self, StartError> {
         let refused = |cause| StartError::Listen(setting, address, cause);
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address })
+    }
+
+    fn serve(self, listen: Listen) -> Listening {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(listen.run(listener, async {
+        let task = tokio::spawn(listen.run(self.listener, async {
             // A sender that is dropped means the same as one that sends.
             let _ = stopped.await;
         }));
-        Ok(Self { address, stop, task })
+        Listening { address: self.address, stop, task }
     }
+}
 
+impl Listening {
     async fn stop(self) {
         // The task ends by itself only if it has failed; then there is nothing left to stop.
         let _ = self.stop.send(());
@@ -166,13 +182,23 @@ impl Listening {
     }
 }
 
-async fn open(config: &Config) -> Result<Parts, StartError> {
+/// Installs the recorder of metrics and serves `/metrics` where that is set.
+pub(crate) async fn serve_metrics(config: &Config) -> Result<Option<Listening>, StartError> {
+    let Some(address) = config.metrics_address() else { return Ok(None) };
+    let router = metrics::router(metrics::recorder(config));
+    Ok(Some(Bound::new("metrics_listen", address).await?.serve(Listen::new(config, router, None))))
+}
+
+async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
     let parts = match config.profile {
         #[cfg(feature = "embedded")]
         Profile::Embedded => embedded::open(config).await?,
         #[cfg(not(feature = "embedded"))]
         Profile::Embedded => unreachable!("the settings were checked"),
-        Profile::Aws => unreachable!("the settings were checked"),
+        #[cfg(feature = "aws")]
+        Profile::Aws => aws::open(config, own_url).await?,
+        #[cfg(not(feature = "aws"))]
+        Profile::Aws => unreachable!("the settings were checked, which hold no {own_url}"),
     };
     if config.metrics_address().is_none() && config.otlp_endpoint.is_empty() && config.profile == Profile::Embedded {
         // Nobody looks, and a read of the embedded store is too fast to be watched for nothing.
@@ -191,11 +217,15 @@ fn api_state(config: &Config, parts: Parts, issuer: Option<&LocalIssuer>) -> Api
         page_size_default: config.page_size_default as usize,
         page_size_max: config.page_size_max as usize,
         includes_max: config.include_count_max as usize,
+        binary_inline_bytes_max: config.binary_inline_bytes_max as usize,
+        content_bytes_max: config.body_bytes_max,
+        content_url_ttl_s: config.content_url_seconds as u32,
         ..Limits::default()
     };
     let interactions = Interactions {
         index: parts.index,
         store: parts.store,
+        content: parts.content,
         definitions: parts.definitions,
         extractors: parts.extractors,
         ids: Arc::new(UuidV7Ids::new(clock.clone())),
@@ -219,7 +249,7 @@ fn api_state(config: &Config, parts: Parts, issuer: Option<&LocalIssuer>) -> Api
         metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
     let verifier = Arc::new(TokenVerifier::new(issuer.into_iter().collect()));
-    ApiState { interactions, verifier, settings, is_ready: parts.is_ready }
+    ApiState { interactions, signed_content: parts.signed_content, verifier, settings, is_ready: parts.is_ready }
 }
 
 /// Only its owner may look into the folder.

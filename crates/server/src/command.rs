@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(feature = "aws")]
+mod aws;
 #[cfg(feature = "embedded")]
 mod maintenance;
 mod serve;
@@ -45,6 +47,18 @@ enum Command {
     Token(token::TokenArguments),
     /// Sends Bundles and NDJSON files to a server
     Load(LoadArguments),
+    /// AWS: makes tables, search index, queue and bucket as this version needs them
+    #[cfg(feature = "aws")]
+    Migrate(Box<aws::MigrateArguments>),
+    /// AWS: indexes what is committed and ends abandoned transactions, without serving
+    #[cfg(feature = "aws")]
+    Indexer(Box<Settings>),
+    /// AWS: indexes anew what could not be indexed
+    #[cfg(feature = "aws")]
+    Redrive(Box<aws::RedriveArguments>),
+    /// AWS: builds the search index anew beside the one that answers, and swaps them; an indexer must be running
+    #[cfg(feature = "aws")]
+    Reindex(Box<Settings>),
     /// Checks a data folder: every value, version, posting and counter
     #[cfg(feature = "embedded")]
     Verify(maintenance::FolderArguments),
@@ -72,6 +86,14 @@ pub fn run() -> ExitCode {
         Some(Command::Config(settings)) => print_config(*settings),
         Some(Command::Token(arguments)) => token::run(arguments),
         Some(Command::Load(arguments)) => run_load(&arguments),
+        #[cfg(feature = "aws")]
+        Some(Command::Migrate(arguments)) => aws::migrate(*arguments),
+        #[cfg(feature = "aws")]
+        Some(Command::Indexer(settings)) => aws::indexer(*settings),
+        #[cfg(feature = "aws")]
+        Some(Command::Redrive(arguments)) => aws::redrive(*arguments),
+        #[cfg(feature = "aws")]
+        Some(Command::Reindex(settings)) => aws::reindex(*settings),
         #[cfg(feature = "embedded")]
         Some(Command::Verify(arguments)) => maintenance::verify(&arguments),
         #[cfg(feature = "embedded")]

@@ -67,7 +67,7 @@ macro_rules! settings {
 
         impl Given {
             /// What `self` leaves open is taken from `other`.
-            fn or(self, other: Self) -> Self {
+            pub fn or(self, other: Self) -> Self {
                 Self {
                     $($name: self.$name.or(other.$name),)*
                     $($list: if self.$list.is_empty() { other.$list } else { self.$list },)*
@@ -120,6 +120,10 @@ settings! {
     otlp_sample_percent: u64 = 100, "FHIRPOOL_OTLP_SAMPLE_PERCENT";
     /// Largest request body in bytes, after decompression
     body_bytes_max: u64 = 256 * MIB, "FHIRPOOL_BODY_BYTES_MAX";
+    /// Bytes of a Binary's data up to which it stays in the resource; more is kept beside it, and read with it
+    binary_inline_bytes_max: u64 = 64 * KIB, "FHIRPOOL_BINARY_INLINE_BYTES_MAX";
+    /// Seconds that a signed URL for the content of a Binary is good for
+    content_url_seconds: u64 = 300, "FHIRPOOL_CONTENT_URL_SECONDS";
     /// Longest request target in bytes
     url_bytes_max: u64 = 64 * KIB, "FHIRPOOL_URL_BYTES_MAX";
     /// Most bytes of request headers
@@ -156,14 +160,22 @@ settings! {
     dynamodb_table: String = String::from("fhirpool"), "FHIRPOOL_DYNAMODB_TABLE";
     /// AWS: what the names of the search index begin with
     opensearch_index: String = String::from("fhirpool"), "FHIRPOOL_OPENSEARCH_INDEX";
+    /// AWS: primary shards of a new search index; a tenant lies on one of them
+    opensearch_shards: u64 = 6, "FHIRPOOL_OPENSEARCH_SHARDS";
+    /// AWS: copies of each shard of a new search index
+    opensearch_replicas: u64 = 1, "FHIRPOOL_OPENSEARCH_REPLICAS";
     /// AWS: the user at OpenSearch; empty: none
     opensearch_user: String = String::new(), "FHIRPOOL_OPENSEARCH_USER";
     /// AWS: a file with that user's password
     opensearch_password_file: PathBuf = PathBuf::new(), "FHIRPOOL_OPENSEARCH_PASSWORD_FILE";
     /// AWS: the URL of S3; empty: AWS's own
     s3_endpoint: String = String::new(), "FHIRPOOL_S3_ENDPOINT";
+    /// AWS: the URL of S3 in signed URLs, where clients reach it by another one; empty: the same
+    s3_public_endpoint: String = String::new(), "FHIRPOOL_S3_PUBLIC_ENDPOINT";
     /// AWS: the bucket for large bodies and the content of Binary resources
     s3_bucket: String = String::from("fhirpool"), "FHIRPOOL_S3_BUCKET";
+    /// AWS: id, ARN or alias of the KMS key under which the bucket encrypts; empty: as the bucket itself says
+    s3_kms_key: String = String::new(), "FHIRPOOL_S3_KMS_KEY";
     /// AWS: the URL of KMS; empty: AWS's own
     kms_endpoint: String = String::new(), "FHIRPOOL_KMS_ENDPOINT";
     /// AWS: id, ARN or alias of the KMS key that wraps the tenants' keys
@@ -190,6 +202,11 @@ settings! {
 impl Config {
     /// Puts the sources together and checks every value.
     pub fn resolve(given: Given, file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::resolve_for(Profile::Embedded, given, file)
+    }
+
+    /// The same, in this profile where no source names one.
+    pub fn resolve_for(profile: Profile, given: Given, file: Option<&Path>) -> Result<Self, ConfigError> {
         let from_file = match file {
             None => Given::default(),
             Some(path) => {
@@ -198,7 +215,7 @@ impl Config {
             }
         };
         let mut given = given.or(from_file);
-        let profile = given.profile.unwrap_or_default();
+        let profile = *given.profile.get_or_insert(profile);
         // A fleet's nodes have no key in common, and whoever can read one node's folder would be anyone.
         let local_issuer = *given.local_issuer.get_or_insert(profile == Profile::Embedded);
         if let (Profile::Aws, false, Some(data)) = (profile, local_issuer, &given.data) {

@@ -5,6 +5,8 @@ pub mod command;
 pub mod config;
 #[cfg(feature = "embedded")]
 mod control;
+#[cfg(feature = "aws")]
+pub mod deployment;
 mod issuer;
 mod listen;
 pub mod load;

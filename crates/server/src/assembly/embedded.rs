@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, SearchSettings, Settings};
 use fhirpool_fhir::Definitions;
 use fhirpool_interactions::{Clock, Randomness, SystemClock, SystemRandomness};
@@ -16,12 +17,16 @@ use super::parts::Parts;
 use crate::config::Config;
 use crate::control::Control;
 
+/// Where content lies in the data folder.
+const CONTENT_FOLDER: &str = "content";
+
 /// Opens the store of the data folder, which is there.
 pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     let definitions = Definitions::r4();
     let extractors = Arc::new(Extractors::new(Arc::clone(&definitions)));
     let keys = Arc::new(LocalKeyRing::open(&config.data)?);
-    let now = Arc::new(|| SystemClock.now());
+    let content = LocalSettings { folder: config.data.join(CONTENT_FOLDER), length_max: config.body_bytes_max };
+    let (content_keys, now) = (Arc::clone(&keys) as _, Arc::new(|| SystemClock.now()));
     let settings = Settings {
         cache_bytes: config.block_cache_bytes,
         search: SearchSettings {
@@ -32,6 +37,8 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
         ..Settings::default()
     };
     let store = Arc::new(EmbeddedStore::open(&config.data, settings, Ports { keys, extractors: Arc::clone(&extractors), now })?);
+    // Behind the store, whose lock keeps other processes out of the folder.
+    let content = Arc::new(LocalContent::open(&content, content_keys, Arc::new(|| SystemClock.now().0.div_euclid(1000)))?);
     for tenant in config.tenants() {
         store.register_tenant(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
     }
@@ -40,6 +47,8 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     Ok(Parts {
         index: Arc::clone(&store) as _,
         store,
+        content: Arc::clone(&content) as _,
+        signed_content: Some(content),
         definitions,
         extractors,
         page_token_key,

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use fhirpool_fhir::Definitions;
 use fhirpool_search::Extractors;
-use fhirpool_storage::{ResourceStore, SearchIndex};
+use fhirpool_storage::{ContentStore, ResourceStore, SearchIndex, SignedContent};
 
 /// The parts below HTTP.
 pub(crate) struct Parts {
     pub store: Arc<dyn ResourceStore>,
     pub index: Arc<dyn SearchIndex>,
+    pub content: Arc<dyn ContentStore>,
+    /// Serves the URLs that `content` signs, where the server itself does.
+    pub signed_content: Option<Arc<dyn SignedContent>>,
     pub definitions: Arc<Definitions>,
     pub extractors: Arc<Extractors>,
     /// Seals page links. Nodes that share their stores share it.

@@ -51,7 +51,7 @@ fn print_curl_lines(server: &Server, tenants: &[String]) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
+pub(super) async fn wait_for_signal() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {

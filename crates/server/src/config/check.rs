@@ -61,6 +61,8 @@ impl Config {
             ("metrics_tenants_max", self.metrics_tenants_max, 0, 10_000),
             ("otlp_sample_percent", self.otlp_sample_percent, 0, 100),
             ("body_bytes_max", self.body_bytes_max, 1 << 10, 4 << 30),
+            ("binary_inline_bytes_max", self.binary_inline_bytes_max, 0, 64 * MIB),
+            ("content_url_seconds", self.content_url_seconds, 1, 7 * 86_400),
             ("url_bytes_max", self.url_bytes_max, 256, MIB),
             ("header_bytes_max", self.header_bytes_max, 8 << 10, MIB),
             ("json_depth_max", self.json_depth_max, 10, 1_000),
@@ -75,6 +77,8 @@ impl Config {
             ("block_cache_bytes", self.block_cache_bytes, MIB, 1 << 40),
             ("posting_cache_bytes", self.posting_cache_bytes, MIB, 1 << 40),
             ("search_ids_max", self.search_ids_max, 1_000, 1 << 32),
+            ("opensearch_shards", self.opensearch_shards, 1, 1_024),
+            ("opensearch_replicas", self.opensearch_replicas, 0, 10),
             ("search_wait_ms_max", self.search_wait_ms_max, 0, 60_000),
         ];
         match ranges.iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
@@ -88,6 +92,7 @@ impl Config {
     fn check_aws(&self) -> Result<(), ConfigError> {
         check_endpoint("dynamodb_endpoint", &self.dynamodb_endpoint)?;
         check_endpoint("s3_endpoint", &self.s3_endpoint)?;
+        check_endpoint("s3_public_endpoint", &self.s3_public_endpoint)?;
         check_endpoint("kms_endpoint", &self.kms_endpoint)?;
         check_endpoint("sqs_endpoint", &self.sqs_endpoint)?;
         if self.opensearch_url.is_empty() {

@@ -1,0 +1,96 @@
+//! The profile aws: resources in DynamoDB, found by OpenSearch, large bytes in S3, keys under KMS.
+//!
+//! Nodes share nothing but these services; what one has to tell the others stands in the control table.
+
+mod node;
+mod services;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fhirpool_indexer::{Indexer, IndexerSettings};
+use fhirpool_storage::Leases;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub(crate) use self::node::Node;
+pub(crate) use self::services::Services;
+use super::StartError;
+use super::parts::Parts;
+use crate::config::Config;
+
+/// How often the store is asked whether it answers, and how long that may take.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
+const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The name of the secret that seals page links.
+const PAGE_TOKENS: &str = "page-tokens";
+
+/// Connects to services that are as this version needs them; `own_url` is where this server listens.
+pub(super) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
+    let services = Services::connect(config).await?;
+    services.check().await?;
+    for tenant in config.tenants() {
+        services.tenants.register(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
+    }
+    let page_token_key = services.control.secret(PAGE_TOKENS).await.map_err(StartError::Service)?;
+    if config.base_url.is_empty() {
+        tracing::warn!(
+            own_url,
+            "base_url is not set: what is indexed takes absolute references for local only below this node's own address"
+        );
+    }
+    let node = Node::new(config, &services, Some(own_url));
+    let (stop, stopped) = watch::channel(false);
+    let indexer = config.indexer.then(|| run_indexer(&node, &services, stopped.clone()));
+    let answers = Arc::new(AtomicBool::new(true));
+    let looking = tokio::spawn(look(Arc::new(services.control.clone()), Arc::clone(&answers)));
+    Ok(Parts {
+        store: Arc::clone(&node.marked) as _,
+        index: Arc::clone(&node.index) as _,
+        content: Arc::clone(&services.content) as _,
+        signed_content: None,
+        definitions: node.definitions,
+        extractors: node.extractors,
+        page_token_key,
+        is_ready: Box::new(move || answers.load(Ordering::Relaxed)),
+        stop: Box::new(move || {
+            Box::pin(async move {
+                looking.abort();
+                // Nobody listens where there is no indexer.
+                let _ = stop.send(true);
+                if let Some(Err(cause)) = end(indexer).await {
+                    tracing::error!(%cause, "the indexer had ended before");
+                }
+            })
+        }),
+    })
+}
+
+async fn end(indexer: Option<JoinHandle<()>>) -> Option<Result<(), tokio::task::JoinError>> {
+    match indexer {
+        Some(indexer) => Some(indexer.await),
+        None => None,
+    }
+}
+
+fn run_indexer(node: &Node, services: &Services, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+    let ports = node.indexer_ports(services);
+    tokio::spawn(Indexer::run(ports, IndexerSettings::default(), async move {
+        // A sender that is dropped means the same as one that sends.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }))
+}
+
+/// Keeps to whether the store answers. The other services are not asked: without them much can still be served, and a load
+/// balancer that takes all nodes away would end that too.
+async fn look(leases: Arc<dyn Leases>, answers: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(LOOK_PAUSE).await;
+        let answered = tokio::time::timeout(LOOK_TIME_MAX, leases.list()).await.is_ok_and(|listed| listed.is_ok());
+        if answers.swap(answered, Ordering::Relaxed) != answered {
+            tracing::warn!(answered, "DynamoDB's answers have changed");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a process of the profile aws is made of: a store, an index over it, and what keeps the two together.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fhirpool_dynamodb::{ClientMarks, DynamoStore, StorePorts, StoreSettings};
+use fhirpool_fhir::Definitions;
+use fhirpool_indexer::{
+    Clock, Extraction, FreshIndex, FreshIndexParts, FreshnessSettings, IndexerPorts, MarkedStore, Recency, Watermarks, base_urls,
+};
+use fhirpool_search::Extractors;
+
+use super::services::Services;
+use crate::config::Config;
+
+/// The parts of a process.
+pub(crate) struct Node {
+    pub definitions: Arc<Definitions>,
+    pub extractors: Arc<Extractors>,
+    pub store: Arc<DynamoStore>,
+    /// The store for clients: it marks who has written.
+    pub marked: Arc<MarkedStore>,
+    pub index: Arc<FreshIndex>,
+    pub extraction: Extraction,
+    pub watermarks: Arc<Watermarks>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The store's clock, by which its writes and views are ordered.
+struct StoreClock(Arc<DynamoStore>);
+
+impl Clock for StoreClock {
+    fn now(&self) -> i64 {
+        self.0.now_us()
+    }
+}
+
+impl Node {
+    /// Absolute references below `base_url`, or below `own_url` where that is not set, are local.
+    pub(crate) fn new(config: &Config, services: &Services, own_url: Option<&str>) -> Self {
+        let base = base_urls(Some(config.base_url.as_str()).filter(|url| !url.is_empty()).or(own_url));
+        let definitions = Definitions::r4();
+        let extractors = Arc::new(Extractors::new(Arc::clone(&definitions)));
+        let ports = StorePorts {
+            keys: Arc::clone(&services.keys),
+            content: Arc::clone(&services.content) as _,
+            tenants: Arc::new(services.tenants.clone()),
+            extractors: Arc::clone(&extractors),
+            base: Arc::clone(&base),
+            clock: Arc::new(now_us),
+        };
+        let store = Arc::new(DynamoStore::new(services.dynamo.clone(), ports, StoreSettings::default()));
+        let clock: Arc<dyn Clock> = Arc::new(StoreClock(Arc::clone(&store)));
+        let settings = FreshnessSettings { wait_ms_max: config.search_wait_ms_max, ..FreshnessSettings::default() };
+        let watermarks = Arc::new(Watermarks::new(Arc::new(services.control.clone()), settings.read_ms));
+        let marks = Arc::new(ClientMarks::new(services.dynamo.clone(), Arc::clone(&services.keys)));
+        let recency = Arc::new(Recency::new(marks, Arc::clone(&watermarks), Arc::clone(&clock), &settings));
+        let extraction = Extraction::new(Arc::clone(&extractors), base);
+        let index = Arc::new(FreshIndex::new(FreshIndexParts {
+            candidates: Arc::clone(&services.search) as _,
+            store: Arc::clone(&store) as _,
+            lookup: Arc::clone(&store) as _,
+            recency: Arc::clone(&recency),
+            extraction: extraction.clone(),
+        }));
+        store.set_index(Arc::clone(&index) as _);
+        let marked = Arc::new(MarkedStore::new(Arc::clone(&store) as _, recency));
+        Self { definitions, extractors, store, marked, index, extraction, watermarks, clock }
+    }
+
+    /// What an indexer of this process works with.
+    pub(crate) fn indexer_ports(&self, services: &Services) -> IndexerPorts {
+        IndexerPorts {
+            feed: Arc::clone(&self.store) as _,
+            leases: Arc::new(services.control.clone()),
+            log: Arc::clone(&self.store) as _,
+            writer: Arc::clone(&services.search) as _,
+            letters: Arc::clone(&services.letters) as _,
+            extraction: self.extraction.clone(),
+            watermarks: Arc::clone(&self.watermarks),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+/// Microseconds since 1970 by the machine's clock.
+fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

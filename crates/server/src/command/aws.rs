@@ -1,0 +1,134 @@
+//! `fhirpool migrate`, `indexer`, `redrive`, `reindex`: what the profile aws needs besides serving.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fhirpool_indexer::{Indexer, IndexerSettings, RebuildPorts, RedrivePorts, rebuild, redrive as take_letters};
+
+use super::serve::wait_for_signal;
+use super::{Failure, Settings};
+use crate::assembly::aws::{Node, Services};
+use crate::config::{Config, Profile};
+use crate::telemetry;
+
+/// What to do, with which settings.
+#[derive(Debug, clap::Args)]
+pub(super) struct MigrateArguments {
+    /// Only says what is missing; fails if anything is
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How much to take, with which settings.
+#[derive(Debug, clap::Args)]
+pub(super) struct RedriveArguments {
+    /// Changes to take at most
+    #[arg(long, default_value_t = 10_000)]
+    limit: usize,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) fn migrate(arguments: MigrateArguments) -> Result<ExitCode, Failure> {
+    let config = resolve(arguments.settings)?;
+    in_runtime(&config, async {
+        let services = Services::connect(&config).await?;
+        if arguments.check {
+            let missing = services.missing().await?;
+            for clause in &missing {
+                println!("{clause}");
+            }
+            println!("{} things are missing", missing.len());
+            return Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        let applied = services.migrate().await?;
+        for number in &applied {
+            println!("applied migration {number}");
+        }
+        println!("{} migrations applied; the services are as this version needs them", applied.len());
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+pub(super) fn indexer(settings: Settings) -> Result<ExitCode, Failure> {
+    let config = resolve(settings)?;
+    in_runtime(&config, async {
+        let metrics = crate::assembly::serve_metrics(&config).await?;
+        let (services, node) = connect(&config).await?;
+        println!("indexing");
+        Indexer::run(node.indexer_ports(&services), IndexerSettings::default(), async {
+            if let Err(cause) = wait_for_signal().await {
+                tracing::error!(%cause, "signals cannot be waited for");
+            }
+        })
+        .await;
+        drop(metrics);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+pub(super) fn redrive(arguments: RedriveArguments) -> Result<ExitCode, Failure> {
+    let config = resolve(arguments.settings)?;
+    in_runtime(&config, async {
+        let (services, node) = connect(&config).await?;
+        let ports = RedrivePorts {
+            letters: Arc::clone(&services.letters) as _,
+            feed: Arc::clone(&node.store) as _,
+            writer: Arc::clone(&services.search) as _,
+            extraction: node.extraction,
+        };
+        let redriven = take_letters(&ports, arguments.limit).await?;
+        println!("{} changes indexed, {} left in the queue", redriven.done, redriven.kept);
+        Ok(if redriven.kept == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+pub(super) fn reindex(settings: Settings) -> Result<ExitCode, Failure> {
+    let config = resolve(settings)?;
+    in_runtime(&config, async {
+        let (services, node) = connect(&config).await?;
+        let ports = RebuildPorts {
+            rebuild: Arc::clone(&services.search) as _,
+            writer: Arc::clone(&services.search) as _,
+            feed: Arc::clone(&node.store) as _,
+            log: Arc::clone(&node.store) as _,
+            letters: Arc::clone(&services.letters) as _,
+            extraction: node.extraction,
+            watermarks: node.watermarks,
+            clock: node.clock,
+            tenants: services.tenants.list().await?,
+        };
+        let rebuilt = rebuild(&ports, &IndexerSettings::default()).await?;
+        println!("read {} resources; the old index held {}, the new one holds {}", rebuilt.read, rebuilt.old, rebuilt.new);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// These commands have a meaning in the profile aws alone, so it need not be named.
+fn resolve(settings: Settings) -> Result<Config, Failure> {
+    let config = Config::resolve_for(Profile::Aws, settings.given, settings.config.as_deref())?;
+    match config.profile {
+        Profile::Aws => Ok(config),
+        Profile::Embedded => {
+            Err("profile: found embedded; allowed: aws, since the data folder of the profile embedded needs no such thing".into())
+        }
+    }
+}
+
+async fn connect(config: &Config) -> Result<(Services, Node), Failure> {
+    let services = Services::connect(config).await?;
+    services.check().await?;
+    let node = Node::new(config, &services, None);
+    Ok((services, node))
+}
+
+fn in_runtime(config: &Config, work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let telemetry = telemetry::install(config)?;
+        let result = work.await;
+        telemetry.finish().await;
+        result
+    })
+}
