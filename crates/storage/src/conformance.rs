@@ -37,6 +37,7 @@ pub mod commits;
 pub mod concurrency;
 pub mod histories;
 pub mod model;
+pub mod queries;
 mod random;
 pub mod reads;
 pub mod searches;
