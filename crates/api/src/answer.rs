@@ -9,10 +9,11 @@ use axum::response::Response;
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{OperationOutcome, Timestamp, VersionId};
 use fhirpool_interactions::{BundleOutcome, entity_tag};
+use fhirpool_storage::ContentStream;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -37,6 +38,23 @@ pub(crate) enum Content {
     Shared(Arc<str>),
     /// Anything else, of this type.
     Raw(HeaderValue, Vec<u8>),
+    /// The same, of this many bytes that come piece by piece.
+    Stream(HeaderValue, u64, Pieces),
+}
+
+/// Bytes that come piece by piece.
+pub(crate) struct Pieces(ContentStream);
+
+impl From<ContentStream> for Pieces {
+    fn from(stream: ContentStream) -> Self {
+        Self(stream)
+    }
+}
+
+impl std::fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pieces")
+    }
 }
 
 /// Lets a body refer to a shared text instead of copying it.
@@ -117,11 +135,16 @@ impl Answer {
                 (if form.pretty { pretty((*json).to_owned()).await } else { Bytes::from_owner(SharedText(json)) }, true)
             }
             Content::Raw(content_type, bytes) => {
-                // It is a client's content: no browser may take it for a page of this server's.
-                headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-                headers.insert(CONTENT_TYPE, content_type);
+                insert_foreign(&mut headers, content_type);
                 (bytes.into(), true)
+            }
+            Content::Stream(content_type, length, pieces) => {
+                insert_foreign(&mut headers, content_type);
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                let mut response = Response::new(Body::from_stream(pieces.0));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                return response;
             }
         };
         if may_compress && form.gzip && bytes.len() >= GZIP_BYTES_MIN {
@@ -134,6 +157,13 @@ impl Answer {
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// The headers of a client's content: no browser may take it for a page of this server's.
+fn insert_foreign(headers: &mut HeaderMap, content_type: HeaderValue) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(CONTENT_TYPE, content_type);
 }
 
 impl From<BundleOutcome> for Answer {

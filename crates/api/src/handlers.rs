@@ -2,6 +2,7 @@
 
 mod binary;
 mod bundle;
+mod content;
 mod history;
 mod instance;
 mod metadata;
@@ -18,6 +19,7 @@ use crate::call::{Call, parse_type};
 use crate::error::{ApiError, Result};
 use crate::routes::Action;
 
+pub(crate) use content::{download, upload};
 pub(crate) use instance::read;
 pub(crate) use metadata::{live, metadata, ready, smart_configuration};
 
@@ -44,6 +46,8 @@ pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Princi
         Action::Ready => ready(call.state),
         Action::Metadata => metadata(call),
         Action::SmartConfiguration => Ok(smart_configuration(call)),
+        Action::ContentUpload => upload(call, body).await,
+        Action::ContentDownload => download(call).await,
     }
 }
 

@@ -56,6 +56,10 @@ pub enum Action {
     SearchCompartmentByPost,
     /// An operation (`$name`).
     Operation,
+    /// Upload of content by a signed URL.
+    ContentUpload,
+    /// Download of content by a signed URL.
+    ContentDownload,
 }
 
 impl Action {
@@ -85,6 +89,8 @@ impl Action {
         Self::SearchCompartment,
         Self::SearchCompartmentByPost,
         Self::Operation,
+        Self::ContentUpload,
+        Self::ContentDownload,
     ];
 
     /// As logs, traces and metrics name it.
@@ -114,6 +120,8 @@ impl Action {
             Self::SearchCompartment => "search-compartment",
             Self::SearchCompartmentByPost => "search-compartment-by-post",
             Self::Operation => "operation",
+            Self::ContentUpload => "content-upload",
+            Self::ContentDownload => "content-download",
         }
     }
 }
@@ -149,9 +157,12 @@ impl Route {
         }
     }
 
-    /// Whether it answers without a token.
+    /// Whether it answers without a token. Content does by the signature in its address.
     pub fn is_open(&self) -> bool {
-        matches!(self.action, Action::Live | Action::Ready | Action::Metadata | Action::SmartConfiguration)
+        matches!(
+            self.action,
+            Action::Live | Action::Ready | Action::Metadata | Action::SmartConfiguration | Action::ContentUpload | Action::ContentDownload
+        )
     }
 }
 
@@ -169,6 +180,8 @@ pub static ROUTES: &[Route] = &[
     server("/health/ready", Action::Ready),
     tenant(Method::GET, "/metadata", Action::Metadata),
     tenant(Method::GET, "/.well-known/smart-configuration", Action::SmartConfiguration),
+    tenant(Method::PUT, "/$content/{type}/{id}/{vid}", Action::ContentUpload),
+    tenant(Method::GET, "/$content/{type}/{id}/{vid}", Action::ContentDownload),
     tenant(Method::GET, "", Action::SearchSystem),
     tenant(Method::POST, "", Action::Bundle),
     tenant(Method::POST, "/_search", Action::SearchSystemByPost),

@@ -162,7 +162,13 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
     }
     if route.is_open() {
         let call = Call::new(state, head, tenant_of(state, &names)?, names);
-        return if route.action == Action::Metadata { handlers::metadata(&call) } else { Ok(handlers::smart_configuration(&call)) };
+        trail.set_tenant(&call.tenant);
+        return match route.action {
+            Action::Metadata => handlers::metadata(&call),
+            Action::ContentUpload => Box::pin(handlers::upload(&call, body)).await,
+            Action::ContentDownload => Box::pin(handlers::download(&call)).await,
+            _ => Ok(handlers::smart_configuration(&call)),
+        };
     }
     let principal = authenticate(state, head)?;
     // Before anything else is told: a token of another tenant learns nothing of this one.
@@ -220,7 +226,7 @@ fn negotiate(head: &Parts, form: &mut Form) -> Result<bool> {
 fn may_be_raw(route: &Route, names: &PathNames<'_>) -> bool {
     let is_binary = names.resource_type.as_deref() == Some("Binary");
     match route.action {
-        Action::SmartConfiguration => true,
+        Action::SmartConfiguration | Action::ContentUpload | Action::ContentDownload => true,
         Action::Read | Action::Vread | Action::Create | Action::Update => is_binary,
         _ => false,
     }

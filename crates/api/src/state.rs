@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use fhirpool_authz::{TenantId, TokenVerifier};
 use fhirpool_interactions::Interactions;
+use fhirpool_storage::SignedContent;
 
 /// What the API works with.
 pub struct ApiState {
     /// What FHIR's interactions do.
     pub interactions: Interactions,
+    /// Serves the signed URLs of content; `None`: they lead elsewhere.
+    pub signed_content: Option<Arc<dyn SignedContent>>,
     /// Whose tokens are accepted.
     pub verifier: Arc<TokenVerifier>,
     /// Settings.

@@ -17,8 +17,10 @@
 
 mod local;
 mod object;
+#[cfg(feature = "s3")]
 mod s3;
 mod seal;
 
 pub use local::{LocalContent, LocalSettings, OpenError};
+#[cfg(feature = "s3")]
 pub use s3::{S3Content, S3Settings};

@@ -57,6 +57,7 @@ impl ObjectName {
     }
 
     /// Whether it is the server's own and not the aim of URLs.
+    #[cfg(feature = "s3")]
     pub fn is_body(&self) -> bool {
         self.is_body
     }

@@ -186,6 +186,7 @@ pub(crate) async fn seal(keys: &dyn KeyRing, tenant: &TenantId, name: &ObjectNam
 }
 
 /// Opens a whole object.
+#[cfg(any(test, feature = "s3"))]
 pub(crate) async fn open(keys: &dyn KeyRing, tenant: &TenantId, name: &ObjectName, sealed: &[u8]) -> Result<Bytes> {
     let head = Head::read(sealed)?.ok_or_else(|| damaged("it is cut off"))?;
     let mut opener = Opener::begin(keys, tenant, name, &head).await?;

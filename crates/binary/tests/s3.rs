@@ -1,4 +1,5 @@
 //! Content in S3: signatures on an endpoint that checks them, versions on one that has them.
+#![cfg(feature = "s3")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;

@@ -18,18 +18,59 @@ const DATE: &str = "2026-11-21";
 /// Bases whose statements are kept; one server is reached under a few.
 const KEPT_MAX: usize = 64;
 
-/// The statements made so far, by base.
+/// What the server says of itself: where tokens come from, and the statements made so far, by base.
 #[derive(Debug, Clone, Default)]
-pub struct CapabilityCache(Arc<Mutex<BTreeMap<String, Arc<str>>>>);
+pub struct CapabilityCache {
+    security: Arc<Security>,
+    statements: Arc<Mutex<BTreeMap<String, Arc<str>>>>,
+}
+
+/// Where clients get their tokens, as far as the deployment says; the same for every tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Security {
+    /// Whether browsers may call from other origins.
+    pub cors: bool,
+    /// The authorization server's issuer; empty: none is named.
+    pub issuer: String,
+    /// Where users authorize applications.
+    pub authorization_endpoint: Option<String>,
+    /// Where applications get tokens.
+    pub token_endpoint: Option<String>,
+    /// The issuer's keys.
+    pub jwks_uri: Option<String>,
+    /// Where tokens are introspected.
+    pub introspection_endpoint: Option<String>,
+    /// Where tokens are revoked.
+    pub revocation_endpoint: Option<String>,
+    /// Where applications register themselves.
+    pub registration_endpoint: Option<String>,
+    /// Where users look after what they have granted.
+    pub management_endpoint: Option<String>,
+    /// What the authorization server does of SMART App Launch, such as `launch-standalone`.
+    pub capabilities: Vec<String>,
+}
+
+impl CapabilityCache {
+    /// Of a server whose clients get their tokens there.
+    pub fn with_security(security: Security) -> Self {
+        Self { security: Arc::new(security), statements: Arc::default() }
+    }
+
+    /// Where clients get their tokens.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+}
 
 impl Interactions {
     /// The CapabilityStatement's JSON of the server at this base.
     pub fn capabilities(&self, base: &str) -> Arc<str> {
-        let lock = || self.capability_cache.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.capability_cache.statements.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(base) {
             return known.clone();
         }
-        let made: Arc<str> = Statement { definitions: &self.definitions, writer: Writer::with_capacity(1 << 20) }.write(base).into();
+        let (definitions, security) = (&*self.definitions, self.capability_cache.security());
+        let made: Arc<str> = Statement { definitions, security, writer: Writer::with_capacity(1 << 20) }.write(base).into();
         let mut kept = lock();
         if kept.len() >= KEPT_MAX {
             kept.clear();
@@ -39,8 +80,15 @@ impl Interactions {
     }
 }
 
+/// How content goes in and out.
+const BINARY: &str = "Content is sent and read as `data` or as it is, by Content-Type and Accept. A Binary that is created or updated with \
+    contentType alone is answered with the property presignedPutUrl, to which the client PUTs the content with that Content-Type \
+    (and the length of the header Upload-Length, where the request had it); its reads have the property presignedGetUrl, and are \
+    404 until the content is there.";
+
 struct Statement<'a> {
     definitions: &'a Definitions,
+    security: &'a Security,
     writer: Writer,
 }
 
@@ -76,11 +124,41 @@ impl Statement<'_> {
         self.writer.finish()
     }
 
+    /// R4 security, and the endpoints as SMART App Launch has them in an extension.
     fn security(&mut self) {
-        // `cors` is a setting of the deployment, which this crate does not know: it is left out.
-        let text =
-            "Every request but this one and .well-known/smart-configuration needs a bearer token (RFC 6750) for the tenant in the address.";
-        self.writer.key("security").begin_object().string_member("description", text).end_object();
+        let Security { cors, authorization_endpoint, token_endpoint, .. } = self.security;
+        let writer = &mut self.writer;
+        writer.key("security").begin_object();
+        let optional = [
+            ("register", &self.security.registration_endpoint),
+            ("manage", &self.security.management_endpoint),
+            ("introspect", &self.security.introspection_endpoint),
+            ("revoke", &self.security.revocation_endpoint),
+        ];
+        if let Some(token_endpoint) = token_endpoint {
+            writer.key("extension").begin_array().begin_object();
+            writer.string_member("url", "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris");
+            writer.key("extension").begin_array();
+            let endpoints = [("authorize", authorization_endpoint.as_ref()), ("token", Some(token_endpoint))];
+            for (name, uri) in endpoints.into_iter().chain(optional.map(|(name, uri)| (name, uri.as_ref()))) {
+                if let Some(uri) = uri {
+                    writer.begin_object().string_member("url", name).string_member("valueUri", uri).end_object();
+                }
+            }
+            writer.end_array().end_object().end_array();
+        }
+        writer.raw_member("cors", if *cors { "true" } else { "false" });
+        let codes: &[&str] = if token_endpoint.is_some() { &["OAuth", "SMART-on-FHIR"] } else { &["OAuth"] };
+        writer.key("service").begin_array();
+        for code in codes {
+            writer.begin_object().key("coding").begin_array().begin_object();
+            writer.string_member("system", "http://terminology.hl7.org/CodeSystem/restful-security-service");
+            writer.string_member("code", code).end_object().end_array().end_object();
+        }
+        writer.end_array();
+        let text = "Every request but this one and .well-known/smart-configuration needs a bearer token (RFC 6750) for the tenant in \
+            the address. What it may do follows from its groups and its SMART scopes (versions 1 and 2).";
+        writer.string_member("description", text).end_object();
     }
 
     fn resource(&mut self, resource_type: ResourceType, included_by: &BTreeMap<ResourceType, Vec<String>>) {
@@ -88,6 +166,9 @@ impl Statement<'_> {
         let writer = &mut self.writer;
         writer.begin_object().string_member("type", resource_type.name());
         writer.string_member("profile", &format!("http://hl7.org/fhir/StructureDefinition/{resource_type}"));
+        if resource_type.name() == "Binary" {
+            writer.string_member("documentation", BINARY);
+        }
         self.interactions(&TYPE_INTERACTIONS);
         let writer = &mut self.writer;
         writer.string_member("versioning", "versioned").raw_member("readHistory", "true").raw_member("updateCreate", "true");

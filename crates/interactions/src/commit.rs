@@ -2,9 +2,11 @@
 
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::{Issue, IssueCode, ResourceBody, ResourceKey, Timestamp, VersionId};
-use fhirpool_storage::{Assumption, Change, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, StoredVersion};
+use fhirpool_storage::{Assumption, Change, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, StorageError, StoredVersion};
 
+use crate::binary::CommitFailure;
 use crate::conditions::EntityTags;
+use crate::reach::Reached;
 use crate::{Effect, ErrorKind, InteractionError, Interactions, Result, WriteOutcome};
 
 /// What became of one change.
@@ -20,7 +22,11 @@ pub(crate) enum Attempt {
 
 impl Interactions {
     pub(crate) async fn commit_one(&self, access: &WriteAccess, change: Change, assumptions: Vec<Assumption>) -> Result<Attempt> {
-        let outcome = self.store.commit(access, Commit { changes: vec![change], assumptions }).await?;
+        let outcome = match self.commit_with_content(access, Commit { changes: vec![change], assumptions }).await {
+            // One change meets just the writes of its own resource and criteria: the client can tell what to do.
+            Err(CommitFailure::Storage(StorageError::Busy)) => return Err(overtaken()),
+            outcome => outcome?,
+        };
         Ok(match outcome {
             CommitOutcome::Committed { last_updated, changes } => match changes.first() {
                 Some(change) => Attempt::Done(*change, last_updated),
@@ -50,24 +56,29 @@ impl Interactions {
     }
 
     /// What `If-Match` and `If-None-Match` demand of a write's target, besides what the write itself rests on (`own`), which
-    /// stays the demand where there is one.
+    /// stays the demand where there is one. A version that was judged must still be the newest.
     pub(crate) async fn precondition(
         &self,
         access: &WriteAccess,
         key: &ResourceKey,
+        reached: Reached,
         own: Precondition,
         if_match: Option<&str>,
         if_none_match: Option<&str>,
     ) -> Result<Precondition> {
         let expected = if_match.map(|tags| EntityTags::parse(tags, "If-Match")).transpose()?;
         let unwanted = if_none_match.map(|tags| EntityTags::parse(tags, "If-None-Match")).transpose()?;
-        match (expected, unwanted) {
-            (None, None) => Ok(own),
-            (Some(EntityTags::Versions(versions)), None) if versions.len() == 1 && own == Precondition::None => {
+        match (expected, unwanted, reached) {
+            (None, None, Reached::Everything | Reached::Nothing) => Ok(own),
+            (Some(EntityTags::Versions(versions)), None, Reached::Everything) if versions.len() == 1 && own == Precondition::None => {
                 Ok(Precondition::Version(versions[0]))
             }
-            (expected, unwanted) => {
-                let current = self.store.read(access.as_read(), key).await?;
+            (expected, unwanted, reached) => {
+                let current = match reached {
+                    Reached::Everything => self.store.read(access.as_read(), key).await?,
+                    Reached::Stored(current) => Some(current),
+                    Reached::Nothing => None,
+                };
                 let live = current.as_ref().filter(|current| matches!(current.content, Content::Resource(_)));
                 let holds = expected.is_none_or(|tags| live.is_some_and(|live| tags.contains(live.version)))
                     && unwanted.is_none_or(|tags| live.is_none_or(|live| !tags.contains(live.version)));

@@ -3,11 +3,12 @@
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::date::Date;
 use fhirpool_fhir::json::Writer;
-use fhirpool_fhir::{ResourceType, Timestamp};
+use fhirpool_fhir::{ResourceKey, ResourceType, Timestamp};
 use fhirpool_storage::{Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, Method};
 
-use crate::access::check_read;
+use crate::binary::{is_binary, listed};
 use crate::page_token::Page;
+use crate::reach::Reach;
 use crate::read::json_of;
 use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, Result, entity_tag, parameters};
 
@@ -43,19 +44,18 @@ pub(crate) fn check_history_query(query: &str, handling: Handling) -> Result<()>
 impl Interactions {
     /// A page of history, newest first.
     pub async fn history(&self, access: &ReadAccess, request: HistoryInteraction<'_>) -> Result<BundleOutcome> {
+        let reach = self.reach(access, request.base);
         let address = match &request.scope {
             HistoryScope::Instance(key) => {
-                check_read(access, key.resource_type)?;
+                reach.check(key.resource_type)?;
                 format!("{key}/_history")
             }
             HistoryScope::Type(resource_type) => {
-                check_read(access, *resource_type)?;
+                reach.check(*resource_type)?;
                 format!("{resource_type}/_history")
             }
-            HistoryScope::Tenant => {
-                ResourceType::all().try_for_each(|resource_type| check_read(access, resource_type))?;
-                "_history".to_owned()
-            }
+            // Narrowed to the types that may be seen, as a search over all types is.
+            HistoryScope::Tenant => "_history".to_owned(),
         };
         let mut query = HistoryQuery::parse(request.query, request.handling)?;
         let mut after = None;
@@ -71,8 +71,8 @@ impl Interactions {
         let is_instance = matches!(request.scope, HistoryScope::Instance(_));
         let is_first = after.is_none();
         let asked = HistoryRequest { scope: request.scope, since: query.since, at: query.at, after, limit: wanted.max(1) };
-        let mut page = self.store.history(access, &asked).await?;
-        if page.entries.is_empty() && is_instance && is_first && !self.has_versions(access, &asked).await? {
+        let mut page = self.reached_page(access, &reach, asked.clone()).await?;
+        if page.entries.is_empty() && is_instance && is_first && !self.has_versions(access, &reach, &asked).await? {
             return Err(InteractionError::of(ErrorKind::NotFound, "there is no such resource and never was"));
         }
         if wanted == 0 {
@@ -82,10 +82,58 @@ impl Interactions {
         Ok(self.history_bundle(access, request.base, &address, &query, page))
     }
 
-    /// Whether the resource has any version at all, whatever the times asked for.
-    async fn has_versions(&self, access: &ReadAccess, asked: &HistoryRequest) -> Result<bool> {
+    /// Whether the resource has any version that may be seen, whatever the times asked for.
+    async fn has_versions(&self, access: &ReadAccess, reach: &Reach<'_>, asked: &HistoryRequest) -> Result<bool> {
         let HistoryScope::Instance(key) = &asked.scope else { return Ok(true) };
-        Ok(self.store.read(access, key).await?.is_some())
+        if !reach.is_limited(key.resource_type) {
+            return Ok(self.store.read(access, key).await?.is_some());
+        }
+        let any = HistoryRequest { since: None, at: None, after: None, limit: 1, ..asked.clone() };
+        Ok(!self.reached_page(access, reach, any).await?.entries.is_empty())
+    }
+
+    /// A page of the versions that may be seen. It is filled up from further pages of the store, so that its length tells nothing
+    /// of what is left out; where too many of those come first, it is a short one.
+    async fn reached_page(&self, access: &ReadAccess, reach: &Reach<'_>, mut asked: HistoryRequest) -> Result<HistoryPage> {
+        let is_limited = match &asked.scope {
+            HistoryScope::Instance(ResourceKey { resource_type, .. }) | HistoryScope::Type(resource_type) => {
+                reach.is_limited(*resource_type)
+            }
+            HistoryScope::Tenant => {
+                ResourceType::all().any(|resource_type| access.allows(resource_type) && reach.is_limited(resource_type))
+            }
+        };
+        if !is_limited {
+            return Ok(self.store.history(access, &asked).await?);
+        }
+        let wanted = asked.limit;
+        let mut reached = HistoryPage { entries: Vec::new(), next: None, total: None };
+        let (mut left, mut many) = (self.limits.history_looks_max, true);
+        loop {
+            let missing = wanted - reached.entries.len();
+            asked.limit = if many { (missing * 4).max(100) } else { missing };
+            let page = self.store.history(access, &asked).await?;
+            let looked_at = page.entries.len();
+            let mut found = Vec::new();
+            for entry in page.entries {
+                if reach.admits(&entry.key, &entry.version).await? {
+                    found.push(entry);
+                }
+            }
+            if found.len() > missing {
+                // A place between entries of the store's page is not to be had: ask for no more than fits.
+                many = false;
+                continue;
+            }
+            many = true;
+            reached.entries.extend(found);
+            left = left.saturating_sub(looked_at.max(1));
+            reached.next = page.next;
+            if reached.next.is_none() || reached.entries.len() == wanted || left == 0 {
+                return Ok(reached);
+            }
+            asked.after = reached.next.clone();
+        }
     }
 
     fn history_bundle(&self, access: &ReadAccess, base: &str, address: &str, query: &HistoryQuery, page: HistoryPage) -> BundleOutcome {
@@ -158,6 +206,7 @@ fn write_entry(writer: &mut Writer, base: &str, entry: &HistoryEntry) {
     let is_delete = matches!(version.content, Content::Deleted);
     writer.begin_object().string_member("fullUrl", &format!("{base}/{key}"));
     if let Some(json) = json_of(version) {
+        let json = if is_binary(key) { listed(json) } else { json };
         writer.raw_member("resource", &json);
     }
     let (method, url, status) = match version.method {

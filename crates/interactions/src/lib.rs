@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use fhirpool_fhir::Definitions;
 use fhirpool_search::Extractors;
-use fhirpool_storage::{ResourceStore, SearchIndex};
+use fhirpool_storage::{ContentStore, ResourceStore, SearchIndex};
 
 mod access;
+mod binary;
 mod bundle;
 mod capabilities;
 mod commit;
@@ -29,6 +30,7 @@ mod page_token;
 mod parameters;
 mod patch;
 mod prepare;
+mod reach;
 mod read;
 mod search;
 mod sources;
@@ -39,8 +41,9 @@ mod tests;
 mod update;
 mod vread;
 
+pub use binary::EMPTY_DATA_MEMBER;
 pub use bundle::BundleRequest;
-pub use capabilities::CapabilityCache;
+pub use capabilities::{CapabilityCache, Security};
 pub use create::CreateRequest;
 pub use delete::DeleteRequest;
 pub use error::{ErrorKind, InteractionError, Result};
@@ -64,6 +67,8 @@ pub struct Interactions {
     pub store: Arc<dyn ResourceStore>,
     /// Search.
     pub index: Arc<dyn SearchIndex>,
+    /// The content of Binary resources, where it is large or uploaded by URL.
+    pub content: Arc<dyn ContentStore>,
     /// R4's definitions.
     pub definitions: Arc<Definitions>,
     /// What makes index entries of resources.

@@ -20,6 +20,8 @@ pub struct Limits {
     pub page_size_default: usize,
     /// The greatest `_count`; a greater one is taken as this.
     pub page_size_max: usize,
+    /// Versions that a page of history looks at under an access that shows some of them only.
+    pub history_looks_max: usize,
     /// Included resources on a page.
     pub includes_max: usize,
     /// Rounds of `:iterate`.
@@ -32,6 +34,12 @@ pub struct Limits {
     pub patch_operations_max: usize,
     /// Bytes of a resource that a patch has changed.
     pub patched_bytes_max: usize,
+    /// Bytes of a Binary's `data` up to which it stays in the resource; more is set aside in the content store.
+    pub binary_inline_bytes_max: usize,
+    /// Bytes of content that a client may upload by URL.
+    pub content_bytes_max: u64,
+    /// Seconds that a signed URL of content is good for.
+    pub content_url_ttl_s: u32,
     /// Bodies from this size on are prepared on a thread of their own.
     pub blocking_bytes_min: usize,
     /// Threads that prepare one bundle.
@@ -51,12 +59,16 @@ impl Default for Limits {
             stale_rounds_max: 8,
             page_size_default: 50,
             page_size_max: 1000,
+            history_looks_max: 10_000,
             includes_max: 1000,
             include_rounds_max: 8,
             total_exact_max: 10_000,
             page_token_ttl_ms: 24 * 3_600_000,
             patch_operations_max: 10_000,
             patched_bytes_max: 64 << 20,
+            binary_inline_bytes_max: 64 << 10,
+            content_bytes_max: 256 << 20,
+            content_url_ttl_s: 300,
             blocking_bytes_min: 128 << 10,
             prepare_threads: 4,
             query: fhirpool_search::parse::Limits::default(),

@@ -7,7 +7,8 @@ use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Issue, IssueCode, ResourceKey, ResourceType};
 use fhirpool_storage::{Change, ChangeContent, Content, Method, Precondition, StoredVersion};
 
-use crate::access::check_write;
+use crate::access::check_granted;
+use crate::binary::{after_patch, is_binary};
 use crate::commit::{Attempt, multiple_matches, overtaken, precondition_failed, state};
 use crate::conditions::EntityTags;
 use crate::json_patch::{self, PatchError, PatchLimits};
@@ -47,12 +48,12 @@ impl Interactions {
     /// Changes parts of a resource.
     pub async fn patch(&self, access: &WriteAccess, request: PatchRequest<'_>) -> Result<WriteOutcome> {
         let PatchRequest { base, resource_type, target, format, body, if_match, returning } = request;
-        check_write(access, Interaction::Patch, resource_type)?;
+        check_granted(access, Interaction::Patch, resource_type)?;
         check_format(format)?;
         let expected = if_match.map(|tags| EntityTags::parse(tags, "If-Match")).transpose()?;
         let criteria = match &target {
             Target::Id(_) => None,
-            Target::Criteria(text) => Some(self.criteria(base, resource_type, text)?),
+            Target::Criteria(text) => Some(self.criteria(access, base, resource_type, text)?),
         };
         let patch = self.work(body.len(), |this| this.parse(body).map(Arc::new)).await?;
         for _ in 0..self.limits.stale_rounds_max {
@@ -74,6 +75,8 @@ impl Interactions {
             };
             let key = ResourceKey::new(resource_type, id);
             let current = self.store.read_many(access.as_read(), &view, std::slice::from_ref(&key)).await?.into_iter().next().flatten();
+            let current = self.patchable(access, base, &key, current).await?;
+            let current = self.patchable_binary(access, &key, current).await?;
             if let Some(expected) = &expected
                 && !current.as_ref().is_some_and(|current| !state(current).1 && expected.contains(current.version))
             {
@@ -81,7 +84,10 @@ impl Interactions {
             }
             let (version, document) = self.patched(&key, current, &patch).await?;
             let prepared = self.prepare_document(base, &document, &key).await?;
-            let shown = (returning == Returning::Representation).then(|| prepared.body.clone());
+            self.write_reach(access, Interaction::Patch, base).check_incoming(&key, &prepared.entries)?;
+            let may_show = returning == Returning::Representation
+                && self.reach(&access.reading(Interaction::Read), base).admits_entries(&key, &prepared.entries);
+            let shown = may_show.then(|| prepared.body.clone());
             let content = ChangeContent::Put { body: prepared.body, entries: prepared.entries };
             let change = Change { key: key.clone(), method: Method::Patch, precondition: version, content };
             match self.commit_one(access, change, assumptions).await? {
@@ -91,6 +97,21 @@ impl Interactions {
             }
         }
         Err(overtaken())
+    }
+
+    /// The version that a patch may change. It must be one that may be read, too: a patch tells by its own tests what is there.
+    pub(crate) async fn patchable(
+        &self,
+        access: &WriteAccess,
+        base: &str,
+        key: &ResourceKey,
+        current: Option<StoredVersion>,
+    ) -> Result<Option<StoredVersion>> {
+        let Some(current) = self.reach(&access.reading(Interaction::Read), base).keep(key, current).await? else { return Ok(None) };
+        if self.write_reach(access, Interaction::Patch, base).admits(key, &current).await? {
+            return Ok(Some(current));
+        }
+        Err(InteractionError::of(ErrorKind::Forbidden, format!("the access does not allow this on this {}", key.resource_type)))
     }
 
     /// A version with a patch applied, and the demand that it still be the newest.
@@ -116,7 +137,8 @@ impl Interactions {
             work_max: self.limits.patched_bytes_max,
             depth_max: self.limits.depth_max,
         };
-        let json = json_patch::apply(&self.parse(json.into_bytes())?, patch, limits).map_err(|error| {
+        let before = self.parse(json.into_bytes())?;
+        let json = json_patch::apply(&before, patch, limits).map_err(|error| {
             let (kind, code) = match error {
                 PatchError::Malformed { .. } => (ErrorKind::BadRequest, IssueCode::Invalid),
                 PatchError::Inapplicable { .. } => (ErrorKind::Unprocessable, IssueCode::Processing),
@@ -124,6 +146,7 @@ impl Interactions {
             };
             InteractionError::new(kind, Issue::error(code, error.to_string()))
         })?;
+        let json = if is_binary(key) { after_patch(&before, json)? } else { json };
         let document = self.parse(json.into_bytes())?;
         let refuse = |text: &str| InteractionError::new(ErrorKind::Unprocessable, Issue::error(IssueCode::BusinessRule, text));
         check_type(document.root(), key.resource_type).map_err(|_| refuse("a patch cannot change the resource's type"))?;

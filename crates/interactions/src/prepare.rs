@@ -7,6 +7,7 @@ use fhirpool_fhir::resource::MetaPlace;
 use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceId, ResourceKey, ResourceType, Severity};
 use fhirpool_search::IndexEntry;
 
+use crate::binary::{is_binary, without_urls};
 use crate::{ErrorKind, InteractionError, Interactions, Result};
 
 /// A resource that is ready to be committed.
@@ -73,6 +74,9 @@ impl Interactions {
     pub(crate) fn prepare(&self, base: &str, resource: Value<'_>, key: &ResourceKey, edits: &[Edit]) -> Result<Prepared> {
         refuse_subsetted(resource)?;
         let mut body = ResourceBody::prepare(resource, &key.id, edits);
+        if is_binary(key) {
+            without_urls(&mut body);
+        }
         // What is stored is what is examined, not what the client sent: ids and links are in place, values of the server's gone.
         let stored = self.parse(std::mem::take(&mut body.text).into_bytes())?;
         let (entries, issues) = self.examine(base, stored.root(), key.resource_type, body.meta)?;

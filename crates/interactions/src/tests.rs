@@ -6,13 +6,16 @@ mod bundles;
 mod conditional;
 mod crud;
 mod data;
+mod limited;
+mod limited_model;
 mod searches;
 mod troubled;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use fhirpool_authz::{Principal, TenantId, WriteAccess};
+use fhirpool_authz::{Interaction, Principal, ReadAccess, TenantId, WriteAccess};
+use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
 use fhirpool_fhir::{Definitions, ResourceId, ResourceKey, ResourceType, Timestamp};
 use fhirpool_search::Extractors;
@@ -88,6 +91,8 @@ impl Server {
         let (definitions, told) = (definitions(), clock.clone());
         let extractors = Arc::new(Extractors::new(definitions.clone()));
         let keys = Arc::new(LocalKeyRing::open(folder.path()).unwrap());
+        let content = LocalSettings { folder: folder.path().join("content"), length_max: 1 << 20 };
+        let content = Arc::new(LocalContent::open(&content, keys.clone(), Arc::new(|| 1_700_000_000)).unwrap());
         let ports = Ports { keys, extractors: extractors.clone(), now: Arc::new(move || told.now()) };
         let store = Arc::new(EmbeddedStore::open(folder.path(), Settings::default(), ports).unwrap());
         for tenant in ["test", "other"] {
@@ -96,6 +101,7 @@ impl Server {
         let interactions = Interactions {
             index: store.clone(),
             store,
+            content,
             definitions,
             extractors,
             clock: Arc::new(clock.clone()),
@@ -105,6 +111,10 @@ impl Server {
             capability_cache: CapabilityCache::default(),
         };
         Self { interactions, access: access("test"), clock, _folder: folder }
+    }
+
+    fn reading(&self, interaction: Interaction) -> ReadAccess {
+        self.access.reading(interaction)
     }
 
     async fn create(&self, resource: Value) -> Result<WriteOutcome> {
@@ -146,8 +156,8 @@ impl Server {
     }
 
     async fn read(&self, text: &str) -> Result<Value> {
-        let request = ReadRequest { key: key(text), query: "", if_none_match: None, if_modified_since: None };
-        match self.interactions.read(self.access.as_read(), request).await? {
+        let request = ReadRequest { base: BASE, key: key(text), query: "", if_none_match: None, if_modified_since: None };
+        match self.interactions.read(&self.reading(Interaction::Read), request).await? {
             ReadOutcome::Found(found) => Ok(json_of(&found.json)),
             ReadOutcome::NotModified { .. } => panic!("nothing was said of what the client has"),
         }
@@ -158,7 +168,7 @@ impl Server {
         let (path, query) = address.split_once('?').unwrap_or((address, ""));
         let scope = if path.is_empty() { SearchScope::Tenant } else { SearchScope::Type(resource_type(path)) };
         let request = SearchInteraction { base: BASE, scope, query, handling: Handling::Strict, freshness: Freshness::default() };
-        self.interactions.search(self.access.as_read(), request).await.map(|outcome| json_of(&outcome.json))
+        self.interactions.search(&self.reading(Interaction::Search), request).await.map(|outcome| json_of(&outcome.json))
     }
 
     async fn bundle(&self, bundle: Value) -> Result<Value> {

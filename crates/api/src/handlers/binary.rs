@@ -3,7 +3,9 @@
 use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fhirpool_fhir::json::{Document, Writer};
+use fhirpool_authz::ReadAccess;
+use fhirpool_fhir::json::Writer;
+use fhirpool_interactions::{EMPTY_DATA_MEMBER, Representation};
 use http::HeaderValue;
 use http::header::HeaderName;
 
@@ -13,6 +15,7 @@ use crate::error::{ApiError, Result};
 use crate::negotiation::Accepted;
 
 static X_SECURITY_CONTEXT: HeaderName = HeaderName::from_static("x-security-context");
+static UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
 /// The resource that a body makes: its JSON where its type is FHIR's, else a Binary around it. A PUT names its id.
 pub(super) async fn resource(call: &Call<'_>, body: Body, id: Option<&str>) -> Result<Vec<u8>> {
@@ -32,7 +35,11 @@ pub(super) async fn resource(call: &Call<'_>, body: Body, id: Option<&str>) -> R
         writer.key("securityContext").begin_object().string_member("reference", reference).end_object();
     }
     let bytes = call.body(body).await?;
-    if !bytes.is_empty() {
+    if bytes.is_empty() {
+        // Not to be taken for a Binary whose content is still to come.
+        let (name, value) = EMPTY_DATA_MEMBER;
+        writer.raw_member(name, value);
+    } else {
         writer.string_member("data", &STANDARD.encode(&bytes));
     }
     writer.end_object();
@@ -40,30 +47,33 @@ pub(super) async fn resource(call: &Call<'_>, body: Body, id: Option<&str>) -> R
 }
 
 /// What a read of a Binary shows: its content where `Accept` wants its type more than a resource.
-pub(super) fn content(call: &Call<'_>, json: String) -> Result<Content> {
+pub(super) async fn content(call: &Call<'_>, access: &ReadAccess, found: Representation) -> Result<Content> {
+    let interactions = &call.state.interactions;
     let accepted = Accepted::parse(&call.head.headers);
     let is_formatted = call.query().split('&').any(|parameter| parameter.starts_with("_format="));
-    if is_formatted {
-        return Ok(Content::Json(json));
+    if !is_formatted && let Some(content_type) = raw_type(&accepted, interactions.binary_content_type(&found)) {
+        return Ok(Content::Raw(content_type, interactions.binary_bytes(access, &found).await?.into()));
     }
-    match raw(&accepted, &json) {
-        Some(raw) => Ok(raw),
-        None if accepted.json().is_some() => Ok(Content::Json(json)),
-        None => Err(ApiError::not_acceptable()),
+    if is_formatted || accepted.json().is_some() {
+        return Ok(Content::Json(interactions.binary_json(access, &call.base()?, found).await?));
     }
+    Err(ApiError::not_acceptable())
 }
 
-fn raw(accepted: &Accepted<'_>, json: &str) -> Option<Content> {
-    let document = Document::parse(json).ok()?;
-    let content_type = document.root().get_str("contentType")?;
+/// The type of the content where it is wanted more than a resource.
+fn raw_type(accepted: &Accepted<'_>, content_type: Option<String>) -> Option<HeaderValue> {
+    let content_type = content_type?;
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !accepted.prefers(essence) {
-        return None;
+    if accepted.prefers(essence) { HeaderValue::try_from(content_type).ok() } else { None }
+}
+
+/// The length of the content that a client is about to upload by URL (`Upload-Length`), which the URL is then bound to.
+pub(super) fn upload_length(call: &Call<'_>) -> Result<Option<u64>> {
+    let Some(length) = call.header(&UPLOAD_LENGTH)? else { return Ok(None) };
+    let length_max = call.state.interactions.limits.content_bytes_max;
+    match length.parse::<u64>() {
+        Ok(length) if length <= length_max => Ok(Some(length)),
+        Ok(_) => Err(ApiError::too_large(usize::try_from(length_max).unwrap_or(usize::MAX))),
+        Err(_) => Err(ApiError::bad_request("Upload-Length is a number of bytes")),
     }
-    let data: Vec<u8> = match document.root().get_str("data") {
-        // R4's base64Binary may hold white space.
-        Some(data) => data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect(),
-        None => Vec::new(),
-    };
-    Some(Content::Raw(HeaderValue::try_from(&*content_type).ok()?, STANDARD.decode(data).ok()?))
 }

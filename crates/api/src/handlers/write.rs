@@ -1,7 +1,7 @@
 //! Writes on one resource: create, update, patch, delete, each by id or by criteria.
 
 use axum::body::Body;
-use fhirpool_authz::{Interaction, Principal};
+use fhirpool_authz::{Interaction, Principal, WriteAccess};
 use fhirpool_fhir::ResourceType;
 use fhirpool_interactions::{
     CreateRequest, DeleteRequest, Effect, PatchFormat, PatchRequest, Returning, Status, Target, UpdateRequest, WriteOutcome,
@@ -25,7 +25,9 @@ pub(super) async fn create(call: &Call<'_>, principal: &Principal, body: Body) -
     let if_none_exist = create_criteria(call)?;
     let body = resource_body(call, resource_type, body, None).await?;
     let request = CreateRequest { base: &base, resource_type, body, if_none_exist, returning: call.returning() };
-    Ok(written(call, &base, call.state.interactions.create(&access, request).await?))
+    let upload_length = upload_length(call, resource_type)?;
+    let outcome = call.state.interactions.create(&access, request).await?;
+    Ok(written(call, &base, completed(call, &access, &base, outcome, upload_length).await))
 }
 
 /// The criteria of a conditional create: `If-None-Exist`, or in the address, where fhirpy has them. R4 gives criteria there no
@@ -70,7 +72,9 @@ async fn update_target(
         if_none_match: if_none_match.as_deref(),
         returning: call.returning(),
     };
-    Ok(written(call, &base, call.state.interactions.update(&access, request).await?))
+    let upload_length = upload_length(call, resource_type)?;
+    let outcome = call.state.interactions.update(&access, request).await?;
+    Ok(written(call, &base, completed(call, &access, &base, outcome, upload_length).await))
 }
 
 /// `PATCH [base]/[type]/[id]`
@@ -98,7 +102,8 @@ async fn patch_target(
     let (format, body) = patch_body(call, body).await?;
     let request =
         PatchRequest { base: &base, resource_type, target, format, body, if_match: if_match.as_deref(), returning: call.returning() };
-    Ok(written(call, &base, call.state.interactions.patch(&access, request).await?))
+    let outcome = call.state.interactions.patch(&access, request).await?;
+    Ok(written(call, &base, completed(call, &access, &base, outcome, None).await))
 }
 
 /// `DELETE [base]/[type]/[id]`
@@ -119,6 +124,20 @@ async fn delete_target(call: &Call<'_>, principal: &Principal, resource_type: Re
     let if_match = call.list_header(&IF_MATCH)?;
     let request = DeleteRequest { base: &base, resource_type, target, if_match: if_match.as_deref() };
     Ok(written(call, &base, call.state.interactions.delete(&access, request).await?))
+}
+
+fn upload_length(call: &Call<'_>, resource_type: ResourceType) -> Result<Option<u64>> {
+    if resource_type.name() == "Binary" { binary::upload_length(call) } else { Ok(None) }
+}
+
+/// With the URL for the content of a Binary that awaits it.
+async fn completed(call: &Call<'_>, access: &WriteAccess, base: &str, outcome: WriteOutcome, upload_length: Option<u64>) -> WriteOutcome {
+    match &outcome.key {
+        Some(key) if key.resource_type.name() == "Binary" => {
+            Box::pin(call.state.interactions.complete_write(access, base, outcome, upload_length)).await
+        }
+        _ => outcome,
+    }
 }
 
 async fn resource_body(call: &Call<'_>, resource_type: ResourceType, body: Body, id: Option<&str>) -> Result<Vec<u8>> {

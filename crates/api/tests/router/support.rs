@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, Bytes};
 use fhirpool_api::{ApiState, Settings, router};
-use fhirpool_authz::{LocalIssuer, LocalKey, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_authz::{Launch, LocalIssuer, LocalKey, Policy, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
 use fhirpool_fhir::Definitions;
 use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
@@ -57,14 +58,20 @@ fn issuer() -> &'static LocalIssuer {
 
 /// A token of a tenant and group, valid for an hour from an offset to now, in seconds.
 pub fn token(tenant: &str, group: &str, offset: i64) -> String {
+    token_of(tenant, &[group], &[], &Launch::default(), offset)
+}
+
+/// A token with these groups and scopes, launched in this context.
+pub fn token_of(tenant: &str, groups: &[&str], scopes: &[&str], launch: &Launch, offset: i64) -> String {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let request = TokenRequest {
         tenant: TenantId::parse(tenant).unwrap(),
         subject: "someone".into(),
-        groups: vec![group.into()],
-        scopes: Vec::new(),
+        groups: texts(groups),
+        scopes: texts(scopes),
         ttl_s: 3600,
     };
-    issuer().issue(&request, SystemClock.now().0 / 1000 + offset).unwrap()
+    issuer().issue_launched(&request, launch, SystemClock.now().0 / 1000 + offset).unwrap()
 }
 
 impl Api {
@@ -82,6 +89,9 @@ impl Api {
         let extractors = Arc::new(Extractors::new(definitions.clone()));
         let clock = Arc::new(SystemClock);
         let keys = Arc::new(LocalKeyRing::open(folder.path()).unwrap());
+        let content = LocalSettings { folder: folder.path().join("content"), length_max: 1 << 20 };
+        let now = Arc::new(|| SystemClock.now().0 / 1000);
+        let content = Arc::new(LocalContent::open(&content, keys.clone(), now).unwrap());
         let ports = Ports { keys, extractors: extractors.clone(), now: Arc::new(|| SystemClock.now()) };
         let store = Arc::new(EmbeddedStore::open(folder.path(), fhirpool_embedded::Settings::default(), ports).unwrap());
         for tenant in ["acme", "other"] {
@@ -90,6 +100,7 @@ impl Api {
         let interactions = Interactions {
             index: store.clone(),
             store,
+            content: content.clone(),
             definitions,
             extractors,
             ids: Arc::new(UuidV7Ids::new(clock.clone())),
@@ -98,8 +109,9 @@ impl Api {
             page_tokens: PageTokens::new(&[7; 32], Arc::new(SystemRandomness::default())),
             capability_cache: CapabilityCache::default(),
         };
-        let verifier = Arc::new(TokenVerifier::new(vec![issuer().issuer()]));
-        let state = ApiState { interactions, verifier, settings, is_ready: Box::new(is_ready) };
+        let policy = Policy::default().with_scopes_alone();
+        let verifier = Arc::new(TokenVerifier::with_policy(vec![issuer().issuer()], policy));
+        let state = ApiState { interactions, signed_content: Some(content), verifier, settings, is_ready: Box::new(is_ready) };
         Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), _folder: folder }
     }
 

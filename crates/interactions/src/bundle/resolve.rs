@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use fhirpool_authz::WriteAccess;
+use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType};
 use fhirpool_search::TypeSearch;
@@ -15,6 +15,7 @@ use super::matching::{OwnWrites, Unmatched};
 use super::stage::Transaction;
 use crate::commit::{multiple_matches, precondition_failed, state};
 use crate::conditions::EntityTags;
+use crate::reach::Reached;
 use crate::{ErrorKind, InteractionError, Interactions, Result};
 
 /// What becomes of one entry.
@@ -34,6 +35,16 @@ pub(super) enum Resolution {
     SameAs(usize),
     /// It only looks.
     Look,
+}
+
+impl Resolution {
+    /// The resource that is put.
+    pub(super) fn target(&self) -> Option<&ResourceKey> {
+        match self {
+            Self::Put { key, .. } | Self::PutPatched { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// What the entries are about, and on what that rests.
@@ -236,7 +247,13 @@ impl Lookups<'_> {
         };
         let key = ResourceKey::new(resource_type, id);
         self.claim(index, &key, true)?;
-        let precondition = self.interactions.precondition(self.access, &key, Precondition::None, entry.if_match.as_deref(), None).await?;
+        let reached = self.interactions.reached(self.access, Interaction::Delete, self.base(), &key).await?;
+        let is_nothing = matches!(reached, Reached::Nothing);
+        let if_match = entry.if_match.as_deref();
+        let precondition = self.interactions.precondition(self.access, &key, reached, Precondition::None, if_match, None).await?;
+        if is_nothing {
+            return Ok(Resolution::NothingToDelete);
+        }
         Ok(Resolution::Delete { key, precondition })
     }
 
@@ -258,8 +275,10 @@ impl Lookups<'_> {
                     return Err(twice(other));
                 }
                 let assumption = Assumption { search: criteria, found, sequence: self.view.sequence };
-                let destination =
-                    self.interactions.conditional_destination(self.access, resource_type, assumption, body_id.cloned()).await?;
+                let destination = self
+                    .interactions
+                    .conditional_destination(self.access, self.base(), resource_type, assumption, body_id.cloned())
+                    .await?;
                 let mut key = destination.key;
                 if destination.method == Method::Post {
                     key.id = self.new_id(index);
@@ -269,7 +288,8 @@ impl Lookups<'_> {
         };
         self.claim(index, &key, false)?;
         let (if_match, if_none_match) = (entry.if_match.as_deref(), entry.if_none_match.as_deref());
-        let precondition = self.interactions.precondition(self.access, &key, precondition, if_match, if_none_match).await?;
+        let (_, reached) = self.interactions.update_target(self.access, self.base(), &key, method).await?;
+        let precondition = self.interactions.precondition(self.access, &key, reached, precondition, if_match, if_none_match).await?;
         Ok(Resolution::Put { key, method, precondition })
     }
 
@@ -296,6 +316,8 @@ impl Lookups<'_> {
         self.claim(index, &key, false)?;
         let read = self.access.as_read();
         let current = self.interactions.store.read_many(read, &self.view, std::slice::from_ref(&key)).await?.into_iter().next().flatten();
+        let current = self.interactions.patchable(self.access, self.base(), &key, current).await?;
+        let current = self.interactions.patchable_binary(self.access, &key, current).await?;
         if let Some(tags) = &entry.if_match {
             let expected = EntityTags::parse(tags, "ifMatch")?;
             if !current.as_ref().is_some_and(|current| !state(current).1 && expected.contains(current.version)) {
@@ -396,8 +418,12 @@ impl Lookups<'_> {
         Ok(left)
     }
 
+    fn base(&self) -> &str {
+        &self.transaction.context.base
+    }
+
     fn criteria(&self, resource_type: ResourceType, query: &str) -> Result<Arc<TypeSearch>> {
-        self.interactions.criteria(&self.transaction.context.base, resource_type, query)
+        self.interactions.criteria(self.access, self.base(), resource_type, query)
     }
 
     /// The id assigned up front to what an entry may make.

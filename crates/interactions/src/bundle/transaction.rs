@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use fhirpool_authz::{ReadAccess, WriteAccess};
+use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::json::Document;
 use fhirpool_fhir::{ResourceBody, ResourceKey, Timestamp, VersionId};
 use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition};
@@ -31,19 +31,19 @@ impl Interactions {
         entries: Vec<Entry>,
     ) -> Result<BundleOutcome> {
         for (index, entry) in entries.iter().enumerate() {
-            let checked = self.check_entry_look(access.as_read(), &context, entry);
+            let checked = self.check_entry_look(access, &context, entry);
             checked.map_err(|error| error.within(&format!("Bundle.entry[{index}].request.url")))?;
         }
         let bytes = document.source().len();
         let transaction = self.work(bytes, move |this| this.lay_out(context, document, entries)).await?;
         for _ in 0..self.limits.stale_rounds_max {
             let resolved = Arc::new(self.resolve(access, &transaction).await?);
-            let (laid_out, of_round) = (transaction.clone(), resolved.clone());
-            let mut staged = self.work(bytes, move |this| this.stage(&laid_out, &of_round)).await?;
+            let (writer, laid_out, of_round) = (access.clone(), transaction.clone(), resolved.clone());
+            let mut staged = self.work(bytes, move |this| this.stage(&writer, &laid_out, &of_round)).await?;
             if staged.commit.changes.is_empty() {
                 return Ok(self.respond(access, &transaction, &resolved, vec![None; transaction.entries.len()]).await);
             }
-            match self.store.commit(access, std::mem::take(&mut staged.commit)).await? {
+            match self.commit_with_content(access, std::mem::take(&mut staged.commit)).await? {
                 CommitOutcome::Committed { last_updated, changes } => {
                     let written = self.written_by_entry(&resolved, staged, last_updated, changes);
                     return Ok(self.respond(access, &transaction, &resolved, written).await);
@@ -115,7 +115,7 @@ impl Interactions {
         let looks = |resolution: &Resolution| matches!(resolution, Resolution::Look | Resolution::Matched { .. });
         let picture = if resolved.resolutions.iter().any(looks) { Some(self.picture(read).await) } else { None };
         let untold = match &picture {
-            Some(picture) => self.fill_matched(read, picture, resolved, context.returning, &mut written).await.err(),
+            Some(picture) => self.fill_matched(access, context, picture, resolved, &mut written).await.err(),
             None => None,
         };
         let told = |index: usize| written[index].clone().ok_or_else(|| untold.clone().unwrap_or_else(unsaid));
@@ -123,7 +123,7 @@ impl Interactions {
         for (index, resolution) in resolved.resolutions.iter().enumerate() {
             let outcome = match (resolution, &picture) {
                 (Resolution::Look, Some(picture)) => {
-                    let answer = self.look(read, context, &transaction.entries[index], picture).await;
+                    let answer = self.look(access, context, &transaction.entries[index], picture).await;
                     responses.push(answer.unwrap_or_else(|error| EntryResponse::of_failed_entry(index, error)));
                     continue;
                 }
@@ -132,7 +132,10 @@ impl Interactions {
                 _ => told(index),
             };
             responses.push(match outcome {
-                Ok(outcome) => EntryResponse::of_write(&context.base, outcome, context.returning),
+                Ok(outcome) => {
+                    let outcome = self.complete_write(access, &context.base, outcome, None).await;
+                    EntryResponse::of_write(&context.base, outcome, context.returning)
+                }
                 Err(error) => EntryResponse::of_failed_entry(index, error),
             });
         }
@@ -142,10 +145,10 @@ impl Interactions {
     /// Fills in what conditional creates found.
     async fn fill_matched(
         &self,
-        access: &ReadAccess,
+        access: &WriteAccess,
+        context: &BundleContext,
         picture: &Picture,
         resolved: &Resolved,
-        returning: Returning,
         written: &mut [Option<WriteOutcome>],
     ) -> Result<()> {
         let matched: Vec<(usize, ResourceKey)> = resolved
@@ -162,14 +165,18 @@ impl Interactions {
         }
         let keys: Vec<ResourceKey> = matched.iter().map(|(_, key)| key.clone()).collect();
         let view = picture.view()?;
-        let versions = picture.deadline.keep(async { Ok(self.store.read_many(access, view, &keys).await?) }).await?;
-        for ((index, key), version) in matched.into_iter().zip(versions) {
+        let versions = picture.deadline.keep(async { Ok(self.store.read_many(access.as_read(), view, &keys).await?) }).await?;
+        let reading = access.reading(Interaction::Read);
+        let reach = self.reach(&reading, &context.base);
+        for ((index, key), found) in matched.into_iter().zip(versions) {
+            let (version, last_updated) = (found.as_ref().map(|found| found.version), found.as_ref().map(|found| found.last_updated));
+            let shown = if context.returning == Returning::Representation { reach.keep(&key, found).await? } else { None };
             written[index] = Some(WriteOutcome {
                 effect: Effect::Matched,
                 key: Some(key),
-                version: version.as_ref().map(|version| version.version),
-                last_updated: version.as_ref().map(|version| version.last_updated),
-                json: version.filter(|_| returning == Returning::Representation).and_then(|version| json_of(&version)),
+                version,
+                last_updated,
+                json: shown.and_then(|shown| json_of(&shown)),
                 issues: Vec::new(),
             });
         }

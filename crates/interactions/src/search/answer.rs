@@ -5,6 +5,7 @@ use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceKe
 use fhirpool_search::Query;
 use fhirpool_storage::{Content, StoredVersion};
 
+use crate::binary::{is_binary, listed};
 use crate::subset::Subset;
 use crate::{BundleOutcome, Interactions, Result};
 
@@ -99,12 +100,18 @@ impl Interactions {
         out.push_str("{\"fullUrl\":");
         write_string(&format!("{base}/{}", entry.key), out);
         out.push_str(",\"resource\":");
-        if *subset == Subset::Whole {
+        if *subset == Subset::Whole && !is_binary(&entry.key) {
             entry.body.write(entry.version, entry.last_updated, out);
         } else {
             let mut json = String::new();
             entry.body.write(entry.version, entry.last_updated, &mut json);
-            out.push_str(&subset.apply(&self.definitions, entry.key.resource_type, &self.parse(json.into_bytes())?));
+            if is_binary(&entry.key) {
+                json = listed(json);
+            }
+            match subset {
+                Subset::Whole => out.push_str(&json),
+                _ => out.push_str(&subset.apply(&self.definitions, entry.key.resource_type, &self.parse(json.into_bytes())?)),
+            }
         }
         out.push_str(",\"search\":{\"mode\":\"");
         out.push_str(mode);

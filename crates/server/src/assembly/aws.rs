@@ -28,7 +28,7 @@ const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
 const PAGE_TOKENS: &str = "page-tokens";
 
 /// Connects to services that are as this version needs them; `own_url` is where this server listens.
-pub(super) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
+pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
     let services = Services::connect(config).await?;
     services.check().await?;
     for tenant in config.tenants() {
@@ -49,6 +49,8 @@ pub(super) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
     Ok(Parts {
         store: Arc::clone(&node.marked) as _,
         index: Arc::clone(&node.index) as _,
+        content: Arc::clone(&services.content) as _,
+        signed_content: None,
         content: Arc::clone(&services.content) as _,
         signed_content: None,
         definitions: node.definitions,
