@@ -177,6 +177,7 @@ impl LocalIssuer {
             audiences: vec![self.audience.clone()],
             tenant_audience_bases: Vec::new(),
             token_uses: vec!["id".into()],
+            tenants: Vec::new(),
             keys: self.key.keys.clone(),
         }
     }

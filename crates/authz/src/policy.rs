@@ -17,7 +17,7 @@ use crate::{Grants, TenantId};
 
 mod file;
 
-pub use file::PolicyError;
+pub use file::{AccessFile, AuthorizationServer, PolicyError};
 
 /// The rules of a deployment and of its tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,23 +1,25 @@
 //! Verifying tokens: JWTs in compact form (RFC 7519), signed by one of the configured issuers.
 //!
 //! Pinned: an issuer's keys each have one algorithm, and a token's `alg` must be that of the key its `kid` names. Keys come
-//! from the configuration alone; `jku`, `jwk`, `x5u` and `x5c` in a token's header are never looked at. Symmetric
+//! from the configuration, or from where it says ([`KeySource`]); `jku`, `jwk`, `x5u` and `x5c` in a token's header are never looked at. Symmetric
 //! algorithms and `none` do not exist here.
 //!
-//! Deliberately absent: fetching keys, which is the server's part, and what a principal may do.
+//! Deliberately absent: how keys are fetched, and what a principal may do.
 
 mod claims;
 mod keys;
+mod remote;
 mod signed;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 pub use keys::{Algorithm, KeyError, KeySet};
+pub use remote::{KeySource, RemoteIssuer, is_safe_address};
 
-use crate::{Policy, Principal};
+use crate::{Policy, Principal, TenantId};
 use signed::Signed;
 
 /// Someone whose tokens are accepted.
@@ -31,6 +33,8 @@ pub struct Issuer {
     pub tenant_audience_bases: Vec<String>,
     /// The claim `token_use` must be one of these; empty: it is not looked at.
     pub token_uses: Vec<String>,
+    /// The tenants whose tokens it may issue; empty: all.
+    pub tenants: Vec<TenantId>,
     /// The keys.
     pub keys: KeySet,
 }
@@ -77,6 +81,9 @@ pub enum TokenError {
     /// It names two tenants.
     #[error("the token names two tenants")]
     TenantConflict,
+    /// Its issuer issues no tokens of its tenant.
+    #[error("the token's issuer does not speak for its tenant")]
+    TenantOfOthers,
 }
 
 /// Turns tokens into principals.
@@ -87,6 +94,8 @@ pub enum TokenError {
 pub struct TokenVerifier {
     issuers: RwLock<Vec<Issuer>>,
     policy: Policy,
+    /// Where keys come from that are not known.
+    source: OnceLock<Arc<dyn KeySource>>,
     verdicts: Cache<Box<str>, Verdict, TokenLength>,
 }
 
@@ -125,6 +134,7 @@ impl TokenVerifier {
         Self {
             issuers: RwLock::new(issuers),
             policy,
+            source: OnceLock::new(),
             verdicts: Cache::with_weighter(Self::VERDICTS_EXPECTED, Self::VERDICT_BYTES_MAX, TokenLength),
         }
     }
@@ -135,6 +145,37 @@ impl TokenVerifier {
         issuers.retain(|known| known.url != issuer.url);
         issuers.push(issuer);
         self.verdicts.clear();
+    }
+
+    /// Replaces the keys of an issuer; every verdict is forgotten.
+    pub fn set_keys(&self, issuer: &str, keys: KeySet) {
+        let mut issuers = self.issuers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = issuers.iter_mut().find(|known| known.url == issuer) {
+            known.keys = keys;
+            self.verdicts.clear();
+        }
+    }
+
+    /// Says where keys come from that are not known; the first to be said counts.
+    pub fn set_source(&self, source: Arc<dyn KeySource>) {
+        // Set twice, the first stays.
+        let _ = self.source.set(source);
+    }
+
+    /// As [`TokenVerifier::verify`]; for a key that is not known its issuer is asked, as often as the source allows.
+    pub async fn verify_or_fetch(&self, token: &str, now: i64) -> Result<Arc<Principal>, TokenError> {
+        let verdict = self.verify(token, now);
+        let (Err(TokenError::UnknownKey), Some(source)) = (&verdict, self.source.get()) else { return verdict };
+        let claimed = claims::parse(&Signed::parse(token)?.payload()?)?;
+        let url = {
+            let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
+            claims::issuer_of(&claimed, &issuers)?.url.clone()
+        };
+        drop(claimed);
+        if let Some(keys) = source.keys(&url).await {
+            self.set_keys(&url, keys);
+        }
+        self.verify(token, now)
     }
 
     /// Whose token this is. `now` is in seconds since 1970-01-01T00:00:00Z.

@@ -1,4 +1,4 @@
-//! The policy file: TOML, checked as a whole.
+//! The access file: roles, issuers and the authorization server in TOML, checked as a whole.
 //!
 //! ```toml
 //! defaults = true              # begin with the roles of FHIR Works (default: true where there is no [[rule]], else false)
@@ -14,6 +14,20 @@
 //! [tenant.acme]
 //! inherit = true               # begin with the rules of the deployment (default: true)
 //! rule = [{ effect = "deny", groups = ["auditor"], types = ["*"], interactions = ["*"] }]
+//!
+//! [[issuer]]
+//! url = "https://issuer.example"         # the claim iss; discovery is below it
+//! audiences = ["my-app"]                 # of which aud (or client_id) must name one
+//! jwks_uri = "https://issuer.example/k"  # default: what discovery says
+//! algorithm = "RS256"                    # the one of all its keys (default)
+//! token_uses = ["id", "access"]          # of token_use; default: it is not looked at
+//! audience_bases = ["https://fhir.example"]  # aud may be <base>/tenant/<tenant id>
+//! tenants = ["acme"]                     # whose tokens it may issue; default: all
+//!
+//! [authorization_server]                 # what .well-known/smart-configuration tells
+//! issuer = "https://issuer.example"
+//! token_endpoint = "https://issuer.example/token"
+//! capabilities = ["launch-standalone", "client-public"]
 //! ```
 
 use fhirpool_fhir::ResourceType;
@@ -21,16 +35,53 @@ use serde::Deserialize;
 
 use super::{Effect, Groups, Policy, Rule, Rules, default_rules};
 use crate::TenantId;
+use crate::token::{Algorithm, RemoteIssuer, is_safe_address};
 use crate::types::{Interaction, InteractionSet, TypeSet};
 
-/// Why a policy is refused: a sentence that names the place, what was found and what is allowed.
+/// What an access file says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccessFile {
+    /// The roles.
+    pub policy: Policy,
+    /// Issuers elsewhere.
+    pub issuers: Vec<RemoteIssuer>,
+    /// Where clients get their tokens.
+    pub authorization_server: Option<AuthorizationServer>,
+}
+
+/// Where clients get their tokens, as a file has it and SMART App Launch names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorizationServer {
+    /// Its issuer.
+    pub issuer: String,
+    /// Where users authorize applications.
+    pub authorization_endpoint: Option<String>,
+    /// Where applications get tokens.
+    pub token_endpoint: Option<String>,
+    /// Its keys.
+    pub jwks_uri: Option<String>,
+    /// Where tokens are introspected.
+    pub introspection_endpoint: Option<String>,
+    /// Where tokens are revoked.
+    pub revocation_endpoint: Option<String>,
+    /// Where applications register themselves.
+    pub registration_endpoint: Option<String>,
+    /// Where users look after what they have granted.
+    pub management_endpoint: Option<String>,
+    /// What it does of SMART App Launch.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// Why an access file is refused: a sentence that names the place, what was found and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("policy: {0}")]
+#[error("access file: {0}")]
 pub struct PolicyError(String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PolicyFile {
+struct FileText {
     defaults: Option<bool>,
     #[serde(default)]
     scopes_alone: bool,
@@ -40,6 +91,25 @@ struct PolicyFile {
     rule: Vec<RuleText>,
     #[serde(default)]
     tenant: std::collections::BTreeMap<String, TenantFile>,
+    #[serde(default)]
+    issuer: Vec<IssuerText>,
+    authorization_server: Option<AuthorizationServer>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerText {
+    url: String,
+    #[serde(default)]
+    audiences: Vec<String>,
+    jwks_uri: Option<String>,
+    algorithm: Option<String>,
+    #[serde(default)]
+    token_uses: Vec<String>,
+    #[serde(default)]
+    audience_bases: Vec<String>,
+    #[serde(default)]
+    tenants: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,10 +134,10 @@ struct RuleText {
 /// More rules of one tenant are refused.
 const RULES_MAX: usize = 1000;
 
-impl Policy {
-    /// Reads a policy file.
+impl AccessFile {
+    /// Reads an access file.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let file: PolicyFile = toml::from_str(text).map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))?;
+        let file: FileText = toml::from_str(text).map_err(|error| PolicyError(error.to_string().trim_end().to_owned()))?;
         let mut rules = match file.defaults.unwrap_or(file.rule.is_empty()) {
             true => default_rules(),
             false => Vec::new(),
@@ -75,7 +145,7 @@ impl Policy {
         rules.extend(read_rules("", &file.rule)?);
         let shared_types = types("shared_types", &file.shared_types)?;
         let deployment = Rules { rules, scopes_alone: file.scopes_alone, shared_types };
-        let mut policy = Self { deployment, tenants: Default::default() };
+        let mut policy = Policy { deployment, tenants: Default::default() };
         for (name, tenant) in &file.tenant {
             let id = TenantId::parse(name)
                 .ok_or_else(|| PolicyError(format!("found the tenant {name:?}; allowed: 1 to 64 letters, digits, `-` and `_`")))?;
@@ -92,7 +162,23 @@ impl Policy {
             let scopes_alone = tenant.scopes_alone.unwrap_or(policy.deployment.scopes_alone);
             policy.tenants.insert(id, Rules { rules, scopes_alone, shared_types });
         }
-        Ok(policy)
+        let issuers = file.issuer.into_iter().map(read_issuer).collect::<Result<Vec<_>, _>>()?;
+        for (index, issuer) in issuers.iter().enumerate() {
+            if issuers[..index].iter().any(|other| other.url == issuer.url) {
+                return Err(PolicyError(format!("issuer: found {:?} twice; allowed: each once", issuer.url)));
+            }
+        }
+        if let Some(server) = &file.authorization_server {
+            check_server(server)?;
+        }
+        Ok(Self { policy, issuers, authorization_server: file.authorization_server })
+    }
+}
+
+impl Policy {
+    /// Reads the roles of an access file.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        Ok(AccessFile::parse(text)?.policy)
     }
 
     /// The tenants that have rules of their own.
@@ -157,4 +243,53 @@ fn interactions(place: &str, names: &[String]) -> Result<InteractionSet, PolicyE
         })
     };
     names.iter().map(parse).collect()
+}
+
+/// What an address may be.
+const SAFE_ADDRESS: &str = "an https URL without query or fragment, or an http one of this machine";
+
+fn read_issuer(text: IssuerText) -> Result<RemoteIssuer, PolicyError> {
+    let place = format!("issuer {:?}", text.url);
+    if !is_safe_address(&text.url) {
+        return Err(PolicyError(format!("{place}: url: found it; allowed: {SAFE_ADDRESS}")));
+    }
+    if let Some(uri) = text.jwks_uri.as_ref().filter(|uri| !is_safe_address(uri)) {
+        return Err(PolicyError(format!("{place}: jwks_uri: found {uri:?}; allowed: {SAFE_ADDRESS}")));
+    }
+    if text.audiences.is_empty() && text.audience_bases.is_empty() {
+        return Err(PolicyError(format!(
+            "{place}: found neither audiences nor audience_bases; allowed: at least one, or any token passes"
+        )));
+    }
+    if let Some(base) = text.audience_bases.iter().find(|base| base.is_empty() || base.ends_with('/')) {
+        return Err(PolicyError(format!("{place}: audience_bases: found {base:?}; allowed: a URL without a slash at its end")));
+    }
+    let name = text.algorithm.as_deref().unwrap_or("RS256");
+    let algorithm = Algorithm::parse(name).ok_or_else(|| {
+        PolicyError(format!("{place}: algorithm: found {name:?}; allowed: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384"))
+    })?;
+    let tenant = |name: &String| {
+        TenantId::parse(name)
+            .ok_or_else(|| PolicyError(format!("{place}: tenants: found {name:?}; allowed: 1 to 64 letters, digits, `-` and `_`")))
+    };
+    let tenants = text.tenants.iter().map(tenant).collect::<Result<_, _>>()?;
+    let IssuerText { url, audiences, jwks_uri, token_uses, audience_bases, .. } = text;
+    Ok(RemoteIssuer { url, jwks_uri, algorithm, audiences, tenant_audience_bases: audience_bases, token_uses, tenants })
+}
+
+fn check_server(server: &AuthorizationServer) -> Result<(), PolicyError> {
+    let endpoints = [
+        ("issuer", Some(&server.issuer)),
+        ("authorization_endpoint", server.authorization_endpoint.as_ref()),
+        ("token_endpoint", server.token_endpoint.as_ref()),
+        ("jwks_uri", server.jwks_uri.as_ref()),
+        ("introspection_endpoint", server.introspection_endpoint.as_ref()),
+        ("revocation_endpoint", server.revocation_endpoint.as_ref()),
+        ("registration_endpoint", server.registration_endpoint.as_ref()),
+        ("management_endpoint", server.management_endpoint.as_ref()),
+    ];
+    match endpoints.into_iter().find_map(|(name, uri)| uri.filter(|uri| !is_safe_address(uri)).map(|uri| (name, uri))) {
+        Some((name, uri)) => Err(PolicyError(format!("authorization_server: {name}: found {uri:?}; allowed: {SAFE_ADDRESS}"))),
+        None => Ok(()),
+    }
 }

@@ -99,15 +99,15 @@ fn what_a_file_says_wrongly_is_told_in_a_sentence() {
     };
     assert!(Policy::parse(&rule(good[0], good[1], good[2], good[3])).is_ok());
     let cases = [
-        (with(0, "permit"), "policy: rule 1: effect: found \"permit\"; allowed: allow, deny"),
-        (with(1, "[]"), "policy: rule 1: groups: found no name; allowed: names of groups, or \"*\" alone"),
-        (with(1, "[\"*\", \"a\"]"), "policy: rule 1: groups: found \"*\" among names; allowed: names of groups, or \"*\" alone"),
-        (with(2, "[\"patient\"]"), "policy: rule 1: types: found \"patient\"; allowed: resource types of FHIR R4, or \"*\" alone"),
-        (with(2, "[]"), "policy: rule 1: found no types or no interactions; allowed: at least one of each, or \"*\""),
-        ("[tenant.\"a/b\"]".to_owned(), "policy: found the tenant \"a/b\"; allowed: 1 to 64 letters, digits, `-` and `_`"),
+        (with(0, "permit"), "access file: rule 1: effect: found \"permit\"; allowed: allow, deny"),
+        (with(1, "[]"), "access file: rule 1: groups: found no name; allowed: names of groups, or \"*\" alone"),
+        (with(1, "[\"*\", \"a\"]"), "access file: rule 1: groups: found \"*\" among names; allowed: names of groups, or \"*\" alone"),
+        (with(2, "[\"patient\"]"), "access file: rule 1: types: found \"patient\"; allowed: resource types of FHIR R4, or \"*\" alone"),
+        (with(2, "[]"), "access file: rule 1: found no types or no interactions; allowed: at least one of each, or \"*\""),
+        ("[tenant.\"a/b\"]".to_owned(), "access file: found the tenant \"a/b\"; allowed: 1 to 64 letters, digits, `-` and `_`"),
         (
             "shared_types = [\"Doctor\"]".to_owned(),
-            "policy: shared_types: found \"Doctor\"; allowed: resource types of FHIR R4, or \"*\" alone",
+            "access file: shared_types: found \"Doctor\"; allowed: resource types of FHIR R4, or \"*\" alone",
         ),
     ];
     for (text, expected) in cases {
@@ -116,4 +116,50 @@ fn what_a_file_says_wrongly_is_told_in_a_sentence() {
     assert!(Policy::parse(&with(3, "[\"history\"]")).unwrap_err().to_string().contains("history-instance"));
     assert!(Policy::parse("colour = 1").unwrap_err().to_string().contains("colour"));
     assert!(Policy::parse("[[rule]]\neffect = \"allow\"").unwrap_err().to_string().contains("groups"));
+}
+
+#[test]
+fn issuers_and_the_authorization_server_are_read_and_checked() {
+    let good = r#"
+        [[issuer]]
+        url = "https://issuer.example/pool"
+        audiences = ["app"]
+        [[issuer]]
+        url = "http://127.0.0.1:4566/pool"
+        jwks_uri = "http://localhost:4566/pool/jwks.json"
+        algorithm = "ES256"
+        token_uses = ["id"]
+        audience_bases = ["https://fhir.example"]
+        tenants = ["acme"]
+        [authorization_server]
+        issuer = "https://issuer.example/pool"
+        token_endpoint = "https://issuer.example/token"
+        capabilities = ["launch-ehr"]
+    "#;
+    let file = AccessFile::parse(good).unwrap();
+    assert_eq!(file.policy, Policy::default());
+    assert_eq!(file.issuers.len(), 2);
+    assert_eq!((file.issuers[0].algorithm.name(), file.issuers[1].algorithm.name()), ("RS256", "ES256"));
+    assert_eq!(file.authorization_server.unwrap().capabilities, ["launch-ehr"]);
+    let issuer = |lines: &str| AccessFile::parse(&format!("[[issuer]]\n{lines}")).unwrap_err().to_string();
+    for url in [
+        "http://issuer.example",
+        "ftp://x",
+        "https://",
+        "https://a b",
+        "https://x?y",
+        "https://user@x",
+        "http://127.0.0.1.evil.example",
+        "",
+    ] {
+        assert!(issuer(&format!("url = {url:?}\naudiences = [\"a\"]")).contains("allowed: an https URL"), "{url}");
+    }
+    assert!(issuer("url = \"https://x\"").contains("audiences"));
+    assert!(issuer("url = \"https://x\"\naudiences = [\"a\"]\nalgorithm = \"HS256\"").contains("found \"HS256\""));
+    assert!(issuer("url = \"https://x\"\naudiences = [\"a\"]\njwks_uri = \"http://x/k\"").contains("jwks_uri"));
+    assert!(issuer("url = \"https://x\"\naudiences = [\"a\"]\ntenants = [\"a/b\"]").contains("tenants"));
+    let twice = "url = \"https://x\"\naudiences = [\"a\"]\n";
+    assert!(issuer(&format!("{twice}[[issuer]]\n{twice}")).contains("twice"));
+    let server = "[authorization_server]\nissuer = \"https://x\"\ntoken_endpoint = \"http://x\"";
+    assert!(AccessFile::parse(server).unwrap_err().to_string().contains("token_endpoint"));
 }

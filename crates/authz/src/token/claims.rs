@@ -37,6 +37,9 @@ pub(super) fn principal_of(claims: &Document, issuer: &Issuer, policy: &Policy, 
     let audiences = audiences_of(claims)?;
     check_audience(claims, issuer, &audiences)?;
     let tenant = tenant_of(claims, issuer, &audiences)?;
+    if !issuer.tenants.is_empty() && !issuer.tenants.contains(&tenant) {
+        return Err(TokenError::TenantOfOthers);
+    }
     let subject = required_text(claims, "sub")?;
     if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX {
         return Err(TokenError::Claim("sub"));

@@ -83,7 +83,7 @@ pub enum KeyError {
 }
 
 /// An issuer's keys by id (`kid`), each with its one algorithm.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
 }

@@ -18,6 +18,7 @@ fn verifier() -> TokenVerifier {
         audiences: vec!["app".into()],
         tenant_audience_bases: vec!["https://fhir.example".into()],
         token_uses: vec!["id".into(), "access".into()],
+        tenants: ["acme", "b", "c"].iter().map(|tenant| crate::TenantId::parse(tenant).unwrap()).collect(),
         keys: shared_test_key().key_set().clone(),
     }])
 }
@@ -114,6 +115,20 @@ fn odd_claims_are_refused() {
         ("cognito:groups", &many, TokenError::Claim("cognito:groups")),
         ("scope", "[\"a\"]", TokenError::Claim("scope")),
         ("client_id", "{}", TokenError::Claim("client_id")),
+        ("scp", "[1]", TokenError::Claim("scp")),
+        ("scp", "{}", TokenError::Claim("scp")),
+        ("custom:tenantId", "\"other\"", TokenError::TenantOfOthers),
+        ("patient", "[\"p\"]", TokenError::Claim("patient")),
+        ("patient", "7", TokenError::Claim("patient")),
+        ("patient", "null", TokenError::Claim("patient")),
+        ("patient", "\"\"", TokenError::Claim("patient")),
+        ("patient", "\"a b\"", TokenError::Claim("patient")),
+        ("patient", "\"Observation/1\"", TokenError::Claim("patient")),
+        ("patient", "\"https://evil.example/Patient/1\"", TokenError::Claim("patient")),
+        ("encounter", "\"Patient/1\"", TokenError::Claim("encounter")),
+        ("launch_response_patient", "{}", TokenError::Claim("launch_response_patient")),
+        ("ext", "{\"launch_response_patient\":1}", TokenError::Claim("launch_response_patient")),
+        ("fhirUser", "[\"Patient/1\"]", TokenError::Claim("fhirUser")),
     ];
     for (name, json, expected) in cases {
         assert_eq!(verdict(&claims(&[(name, json)])).err(), Some(*expected), "{name}: {json}");
@@ -190,7 +205,14 @@ fn a_kept_verdict_ends_with_its_token_and_with_its_issuers_keys() {
     assert!(Arc::ptr_eq(&first, &verifier.verify(&token, NOW + 59).unwrap()));
     assert_eq!(verifier.verify(&token, NOW + 60).err(), Some(TokenError::Expired));
     let without_keys = KeySet::from_jwks(b"{\"keys\":[]}", Algorithm::Rs256).unwrap();
-    let issuer = Issuer { keys: without_keys, url: URL.into(), audiences: vec![], tenant_audience_bases: vec![], token_uses: vec![] };
+    let issuer = Issuer {
+        keys: without_keys,
+        url: URL.into(),
+        audiences: vec![],
+        tenant_audience_bases: vec![],
+        token_uses: vec![],
+        tenants: vec![],
+    };
     verifier.set_issuer(issuer);
     assert_eq!(verifier.verify(&token, NOW).err(), Some(TokenError::UnknownKey));
 }
@@ -214,4 +236,68 @@ fn keys_come_from_pem_too() {
     assert_eq!(KeySet::from_pem("k", &public_pem(key), Algorithm::Es256).err(), Some(KeyError::Malformed));
     let jwks = KeySet::from_jwks(key.jwks().as_bytes(), Algorithm::Rs256).unwrap();
     assert_eq!(jwks.verify(&Signed::parse(&token).unwrap()), Ok(()));
+}
+
+#[test]
+fn the_context_of_a_launch_comes_from_each_form_of_its_claims() {
+    let patient = |changes: &[(&str, &str)]| verdict(&claims(changes)).map(|principal| principal.launch().patient.clone());
+    let p = fhirpool_fhir::ResourceId::parse("p");
+    for (name, json) in [
+        ("patient", "\"p\""),
+        ("patient", "\"Patient/p\""),
+        ("patient", "\"https://fhir.example/tenant/acme/Patient/p\""),
+        ("launch_response_patient", "\"Patient/p\""),
+        ("ext", "{\"launch_response_patient\":\"p\"}"),
+    ] {
+        assert_eq!(patient(&[(name, json)]), Ok(p.clone()), "{name}: {json}");
+    }
+    assert_eq!(patient(&[]), Ok(None));
+    assert_eq!(patient(&[("ext", "\"x\"")]), Ok(None));
+    assert_eq!(patient(&[("patient", "\"p\""), ("launch_response_patient", "\"Patient/p\"")]), Ok(p));
+    let two = [("patient", "\"p\""), ("launch_response_patient", "\"q\"")];
+    assert_eq!(patient(&two), Err(TokenError::Claim("launch_response_patient")));
+    let user = |json: &str| verdict(&claims(&[("fhirUser", json)])).unwrap().launch().user.as_ref().map(ToString::to_string);
+    assert_eq!(user("\"https://fhir.example/tenant/acme/Practitioner/d\"").as_deref(), Some("Practitioner/d"));
+    assert_eq!(user("\"https://fhir.example/tenant/other/Practitioner/d\""), None);
+    assert_eq!(user("\"https://elsewhere.example/Practitioner/d\""), None);
+}
+
+#[test]
+fn scopes_come_as_a_text_or_as_a_list() {
+    let scopes = |name: &str, json: &str| verdict(&claims(&[(name, json)])).unwrap().scopes().to_vec();
+    assert_eq!(scopes("scope", "\"a b\""), ["a", "b"]);
+    assert_eq!(scopes("scp", "[\"a\",\"b\"]"), ["a", "b"]);
+    assert_eq!(scopes("scp", "\"a b\""), ["a", "b"]);
+}
+
+/// Gives its keys once.
+#[derive(Debug)]
+struct Once(std::sync::Mutex<Option<KeySet>>);
+
+#[async_trait::async_trait]
+impl KeySource for Once {
+    async fn keys(&self, issuer: &str) -> Option<KeySet> {
+        self.0.lock().unwrap().take().filter(|_| issuer == URL)
+    }
+}
+
+/// What a future gives that never waits.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[test]
+fn a_key_that_is_not_known_is_asked_for() {
+    let (verifier, token) = (verifier(), shared_test_key().sign(&claims(&[])).unwrap());
+    verifier.set_keys(URL, KeySet::default());
+    assert_eq!(at_once(verifier.verify_or_fetch(&token, NOW)).err(), Some(TokenError::UnknownKey));
+    verifier.set_source(Arc::new(Once(std::sync::Mutex::new(Some(shared_test_key().key_set().clone())))));
+    assert!(at_once(verifier.verify_or_fetch(&token, NOW)).is_ok());
+    assert!(verifier.verify(&token, NOW).is_ok());
+    verifier.set_keys(URL, KeySet::default());
+    assert_eq!(at_once(verifier.verify_or_fetch(&token, NOW)).err(), Some(TokenError::UnknownKey));
 }
