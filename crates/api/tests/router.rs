@@ -11,10 +11,14 @@ mod binary;
 mod hostile;
 #[path = "router/limits.rs"]
 mod limits;
+#[path = "router/matrix.rs"]
+mod matrix;
 #[path = "router/negotiation.rs"]
 mod negotiation;
 #[path = "router/resources.rs"]
 mod resources;
+#[path = "router/scopes.rs"]
+mod scopes;
 #[path = "router/searches.rs"]
 mod searches;
 #[path = "router/support.rs"]

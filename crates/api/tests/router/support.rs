@@ -19,7 +19,7 @@ use tower::ServiceExt;
 pub struct Api {
     router: axum::Router,
     token: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// An answer read whole.
@@ -112,7 +112,16 @@ impl Api {
         let policy = Policy::default().with_scopes_alone();
         let verifier = Arc::new(TokenVerifier::with_policy(vec![issuer().issuer()], policy));
         let state = ApiState { interactions, signed_content: Some(content), verifier, settings, is_ready: Box::new(is_ready) };
-        Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), _folder: folder }
+        Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }
+    }
+
+    /// Objects in the content store, of all tenants.
+    pub fn objects(&self) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        }
+        count(&self.folder.path().join("content/tenant"))
     }
 
     /// Sends a request as it is.
