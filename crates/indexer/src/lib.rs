@@ -32,6 +32,10 @@ mod redrive;
 mod refresher;
 mod settings;
 mod shard;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod watermark;
 
 pub use clock::{Clock, NodeClock};

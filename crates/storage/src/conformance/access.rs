@@ -55,7 +55,9 @@ pub async fn a_narrow_access_reads_what_it_covers(fixture: Fixture) {
     assert_eq!(store.read_many(&access, &view, std::slice::from_ref(&patient)).await.unwrap(), [newest]);
     let request = history(HistoryScope::Instance(patient.clone()), 5);
     assert_eq!(store.history(&access, &request).await.unwrap().entries.len(), 1);
-    let page = client.index.search(&access, &search("Patient?active=true")).await.unwrap();
+    // Another client than the one that wrote.
+    let request = SearchRequest { freshness: Freshness::Tenant, ..search("Patient?active=true") };
+    let page = client.index.search(&access, &request).await.unwrap();
     assert_eq!(page.hits.iter().map(|hit| &hit.key).collect::<Vec<_>>(), [&patient]);
 }
 
@@ -76,7 +78,7 @@ pub async fn a_search_stays_within_its_access(fixture: Fixture) {
     ];
     for (query, expected) in cases {
         for limit in [0, 10] {
-            let request = SearchRequest { total: TotalMode::Accurate, limit, ..search(query) };
+            let request = SearchRequest { total: TotalMode::Accurate, limit, freshness: Freshness::Tenant, ..search(query) };
             let covered = request.parts.iter().all(|part| access.allows(part.resource_type));
             let page = match client.index.search(&access, &request).await {
                 Err(StorageError::Denied) if !covered => continue,
