@@ -21,6 +21,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("opensearch", &["fhir", "authz", "search", "storage"]),
     ("indexer", &["fhir", "authz", "search", "storage"]),
     ("binary", &["fhir", "authz", "storage"]),
+    ("issuers", &["fhir", "authz"]),
     ("kms", &["authz", "storage"]),
     ("sqs", &["authz", "fhir", "storage"]),
     (
@@ -37,6 +38,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "dynamodb",
             "opensearch",
             "indexer",
+            "issuers",
             "binary",
             "kms",
             "sqs",

@@ -158,11 +158,11 @@ pub(crate) fn parse_type(name: &str) -> Result<ResourceType> {
 }
 
 /// Whose token a request carries.
-pub(crate) fn authenticate(state: &ApiState, head: &Parts) -> Result<Arc<Principal>> {
+pub(crate) async fn authenticate(state: &ApiState, head: &Parts) -> Result<Arc<Principal>> {
     let mut values = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(ApiError::no_token()) };
     let token = value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((_, token)) = token else { return Err(ApiError::no_token()) };
     let now = state.interactions.clock.now().0.div_euclid(1000);
-    Ok(state.verifier.verify(token.trim(), now)?)
+    Ok(state.verifier.verify_or_fetch(token.trim(), now).await?)
 }

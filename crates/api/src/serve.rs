@@ -170,7 +170,7 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
             _ => Ok(handlers::smart_configuration(&call)),
         };
     }
-    let principal = authenticate(state, head)?;
+    let principal = authenticate(state, head).await?;
     // Before anything else is told: a token of another tenant learns nothing of this one.
     let default_tenant = state.settings.default_tenant.as_ref().map(TenantId::as_str);
     if Some(principal.tenant().as_str()) != names.tenant.as_deref().or(default_tenant) {

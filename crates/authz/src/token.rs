@@ -164,18 +164,26 @@ impl TokenVerifier {
 
     /// As [`TokenVerifier::verify`]; for a key that is not known its issuer is asked, as often as the source allows.
     pub async fn verify_or_fetch(&self, token: &str, now: i64) -> Result<Arc<Principal>, TokenError> {
-        let verdict = self.verify(token, now);
-        let (Err(TokenError::UnknownKey), Some(source)) = (&verdict, self.source.get()) else { return verdict };
-        let claimed = claims::parse(&Signed::parse(token)?.payload()?)?;
-        let url = {
-            let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
-            claims::issuer_of(&claimed, &issuers)?.url.clone()
-        };
-        drop(claimed);
+        match (self.verify(token, now), self.source.get()) {
+            // Boxed: every request would carry its room.
+            (Err(TokenError::UnknownKey), Some(source)) => Box::pin(self.fetch_and_verify(&**source, token, now)).await,
+            (verdict, _) => verdict,
+        }
+    }
+
+    async fn fetch_and_verify(&self, source: &dyn KeySource, token: &str, now: i64) -> Result<Arc<Principal>, TokenError> {
+        let url = self.issuer_of(token)?;
         if let Some(keys) = source.keys(&url).await {
             self.set_keys(&url, keys);
         }
         self.verify(token, now)
+    }
+
+    /// The accepted issuer that a token names; nothing is verified.
+    fn issuer_of(&self, token: &str) -> Result<String, TokenError> {
+        let claimed = claims::parse(&Signed::parse(token)?.payload()?)?;
+        let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(claims::issuer_of(&claimed, &issuers)?.url.clone())
     }
 
     /// Whose token this is. `now` is in seconds since 1970-01-01T00:00:00Z.

@@ -20,12 +20,13 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use self::parts::{Parts, Stop};
+use self::parts::Parts;
+pub(crate) use self::parts::Stop;
 use crate::config::{Config, ConfigError, Profile};
 use crate::listen::Listen;
 use crate::observed::{ObservedIndex, ObservedStore};
 use crate::telemetry::metrics;
-use crate::{issuer, tls};
+use crate::{access, issuer, tls};
 
 /// Why a server does not start: a sentence for whoever started it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum StartError {
     #[cfg(feature = "embedded")]
     #[error(transparent)]
     Content(#[from] fhirpool_binary::OpenError),
+    /// Issuers elsewhere cannot be asked for their keys.
+    #[error("access_file: {0}; allowed: a machine with certificates that https can rest on")]
+    Issuers(fhirpool_issuers::FetchError),
     /// The issuer's key cannot be used.
     #[error(transparent)]
     Issuer(#[from] LocalKeyError),
@@ -73,6 +77,8 @@ pub struct Server {
     issuer: Option<Arc<LocalIssuer>>,
     requests: Listening,
     metrics: Option<Listening>,
+    /// Keeps the keys of issuers elsewhere fresh.
+    watching: Option<JoinHandle<()>>,
     stop_parts: Stop,
 }
 
@@ -90,6 +96,7 @@ impl Server {
             true => None,
             false => Some(tls::acceptor(&config.tls_certificate, &config.tls_key)?),
         };
+        let access_file = access::load(&config.access_file)?;
         if config.profile == Profile::Embedded || config.local_issuer {
             make_data_folder(&config.data).map_err(StartError::Data)?;
         }
@@ -104,7 +111,7 @@ impl Server {
         let own_url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, requests.address);
         let mut parts = open(&config, &own_url).await?;
         let issuer = issuer.await.expect("making a key does not panic, and nobody aborts it")?.map(Arc::new);
-        if issuer.is_none() {
+        if issuer.is_none() && access_file.issuers.is_empty() {
             tracing::warn!(
                 "no issuer of tokens is configured: every request that needs a token is refused; for trials, local_issuer accepts \
                  the tokens of `fhirpool token`"
@@ -112,10 +119,12 @@ impl Server {
         }
         let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
-        let state = api_state(&config, parts, issuer.as_deref());
+        let (verifier, watching) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer))?;
+        let says = access::capability_cache(&access_file, !config.cors_origin.is_empty());
+        let state = api_state(&config, parts, issuer.as_deref(), verifier, says);
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));
-        Ok(Self { https, issuer, requests, metrics, stop_parts })
+        Ok(Self { https, issuer, requests, metrics, watching, stop_parts })
     }
 
     /// Where it listens.
@@ -141,6 +150,9 @@ impl Server {
     /// Takes no more connections, lets requests under way finish within the drain time, closes the parts.
     pub async fn stop(self) {
         self.requests.stop().await;
+        if let Some(watching) = &self.watching {
+            watching.abort();
+        }
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
@@ -209,7 +221,13 @@ async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
     Ok(Parts { store, index, ..parts })
 }
 
-fn api_state(config: &Config, parts: Parts, issuer: Option<&LocalIssuer>) -> ApiState {
+fn api_state(
+    config: &Config,
+    parts: Parts,
+    issuer: Option<&LocalIssuer>,
+    verifier: Arc<TokenVerifier>,
+    capability_cache: CapabilityCache,
+) -> ApiState {
     let clock = Arc::new(SystemClock);
     let limits = Limits {
         depth_max: config.json_depth_max as usize,
@@ -232,7 +250,7 @@ fn api_state(config: &Config, parts: Parts, issuer: Option<&LocalIssuer>) -> Api
         clock,
         limits: Arc::new(limits),
         page_tokens: PageTokens::new(&parts.page_token_key, Arc::new(SystemRandomness::default())),
-        capability_cache: CapabilityCache::default(),
+        capability_cache,
     };
     let issuer = issuer.map(LocalIssuer::issuer);
     let settings = fhirpool_api::Settings {
@@ -248,7 +266,6 @@ fn api_state(config: &Config, parts: Parts, issuer: Option<&LocalIssuer>) -> Api
         issuer_url: issuer.as_ref().map(|issuer| issuer.url.clone()).unwrap_or_default(),
         metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
-    let verifier = Arc::new(TokenVerifier::new(issuer.into_iter().collect()));
     ApiState { interactions, signed_content: parts.signed_content, verifier, settings, is_ready: parts.is_ready }
 }
 

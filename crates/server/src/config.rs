@@ -33,6 +33,14 @@ pub enum ConfigError {
         /// Line, key and what was expected.
         cause: Box<toml::de::Error>,
     },
+    /// The access file says something that cannot be meant.
+    #[error("access_file: {path}: {cause}")]
+    Access {
+        /// Which.
+        path: PathBuf,
+        /// What.
+        cause: fhirpool_authz::PolicyError,
+    },
     /// A value is out of its range.
     #[error("{setting}: found {found}; allowed: {allowed}")]
     Refused {
@@ -106,6 +114,8 @@ settings! {
     token_audience: String = String::from("fhirpool"), "FHIRPOOL_TOKEN_AUDIENCE";
     /// Whether tokens of the server's own issuer (`fhirpool token`) are accepted: on in the profile embedded, off in aws
     local_issuer: bool = true, "FHIRPOOL_LOCAL_ISSUER";
+    /// TOML file with roles, issuers and the authorization server; empty: the default roles, and no issuer elsewhere
+    access_file: PathBuf = PathBuf::new(), "FHIRPOOL_ACCESS_FILE";
     /// How log lines look: pretty or json
     log_format: LogFormat = LogFormat::Pretty, "FHIRPOOL_LOG_FORMAT";
     /// What is logged, such as `info` or `fhirpool=debug`
@@ -188,6 +198,12 @@ settings! {
     indexer: bool = true, "FHIRPOOL_INDEXER";
     /// AWS: milliseconds that a search waits at most until the index holds what it must know of
     search_wait_ms_max: u64 = 2_000, "FHIRPOOL_SEARCH_WAIT_MS_MAX";
+    /// AWS: milliseconds by which the clocks of nodes differ at most
+    clock_margin_ms: u64 = 50, "FHIRPOOL_CLOCK_MARGIN_MS";
+    /// AWS: milliseconds after which a write that was acknowledged is in the table's stream at the latest
+    stream_margin_ms: u64 = 200, "FHIRPOOL_STREAM_MARGIN_MS";
+    /// AWS: milliseconds between two refreshes of the index at least
+    index_refresh_ms: u64 = 200, "FHIRPOOL_INDEX_REFRESH_MS";
     lists:
     /// A tenant to serve; may be given several times (in the environment: separated by commas)
     tenant: String, "FHIRPOOL_TENANT";

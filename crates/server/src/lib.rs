@@ -1,5 +1,6 @@
 //! Names concrete parts: configuration, assembly, the command line. The only composition root.
 
+mod access;
 mod assembly;
 pub mod command;
 pub mod config;

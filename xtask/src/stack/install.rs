@@ -10,6 +10,7 @@ use crate::cache;
 
 const JDK_VERSION_MIN: u32 = 21;
 const MINISTACK_VERSION: &str = "1.5.33";
+const CRYPTOGRAPHY_VERSION: &str = "46.0.3";
 
 const DYNAMODB: JavaPackage = JavaPackage {
     folder: "dynamodb-local",
@@ -122,10 +123,12 @@ impl JavaPackage {
 }
 
 fn ministack() -> Result<PathBuf, Failure> {
-    install_once(&format!("ministack-{MINISTACK_VERSION}"), |home| {
+    install_once(&format!("ministack-{MINISTACK_VERSION}-cryptography-{CRYPTOGRAPHY_VERSION}"), |home| {
         run(Command::new("python3").args(["-m", "venv"]).arg(home))?;
-        let package = format!("ministack=={MINISTACK_VERSION}");
-        run(Command::new(home.join("bin/python")).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &package]))
+        // Without the second its user pools sign nothing.
+        let packages = [format!("ministack=={MINISTACK_VERSION}"), format!("cryptography=={CRYPTOGRAPHY_VERSION}")];
+        let mut install = Command::new(home.join("bin/python"));
+        run(install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages))
     })
 }
 
