@@ -163,3 +163,16 @@ fn issuers_and_the_authorization_server_are_read_and_checked() {
     let server = "[authorization_server]\nissuer = \"https://x\"\ntoken_endpoint = \"http://x\"";
     assert!(AccessFile::parse(server).unwrap_err().to_string().contains("token_endpoint"));
 }
+
+#[test]
+fn the_documented_file_is_a_good_one() {
+    let page = include_str!("../../../../docs/access-file.md");
+    let (_, behind) = page.split_once("```toml\n").unwrap();
+    let (text, _) = behind.split_once("```").unwrap();
+    let file = AccessFile::parse(text).unwrap();
+    assert!(file.authorization_server.is_some() && file.issuers.len() == 1 && file.policy.tenants().count() == 1);
+    let commented: String =
+        text.lines().map(|line| format!("{}\n", line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))).collect();
+    let file = AccessFile::parse(&commented.replace("https://…", "https://auth.example/keys")).unwrap();
+    assert_eq!(file.issuers[0].tenants.len(), 1);
+}
