@@ -25,6 +25,11 @@ impl Bodies {
         Self { keys, content, codec: Codec::default(), inline_bytes_max }
     }
 
+    /// The keys that values are sealed with.
+    pub(crate) fn keys(&self) -> &dyn KeyRing {
+        &*self.keys
+    }
+
     pub(crate) fn compress(&self, method: Method, content: &Content) -> Compressed {
         self.codec.compress(method, content)
     }

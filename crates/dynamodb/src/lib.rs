@@ -4,6 +4,7 @@
 //! of searches.
 
 mod bodies;
+mod change_log;
 mod client;
 mod commit;
 mod concurrent;
@@ -12,6 +13,7 @@ mod control;
 mod cost;
 mod digest;
 mod faults;
+mod feed;
 mod item;
 mod keys;
 mod node;
@@ -21,13 +23,17 @@ mod sweep;
 mod tenants;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
+pub use change_log::DynamoChangeLog;
 pub use client::{Client, ConnectionSettings, RetrySettings};
 pub use control::{ClientMarks, Control, SECRET_BYTES, TenantRegistry};
 pub use cost::{Costs, Operation, UnitKind, Units};
 #[cfg(any(test, feature = "faults"))]
 pub use faults::{Hook, Step};
+pub use feed::StreamFeed;
 pub use item::{NodeId, TransactionId};
 pub use node::Clock;
 pub use schema::Schema;

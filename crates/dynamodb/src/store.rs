@@ -205,7 +205,7 @@ impl ResourceStore for DynamoStore {
         self.0.admit(access.tenant()).await?;
         match &request.scope {
             HistoryScope::Instance(key) => self.0.instance_history(access, key, request).await,
-            HistoryScope::Type(_) | HistoryScope::Tenant => Err(StorageError::Unavailable("no change log".into())),
+            HistoryScope::Type(_) | HistoryScope::Tenant => self.0.log_history(access, request).await,
         }
     }
 

@@ -30,6 +30,11 @@ impl Tables {
         }
         Self { client, settings }
     }
+
+    /// What their names begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.settings.table_prefix
+    }
 }
 
 impl Drop for Tables {

@@ -1,0 +1,138 @@
+//! The store on the real engine.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
+use fhirpool_authz::{Principal, ReadAccess, TenantId, WriteAccess};
+use fhirpool_binary::{LocalContent, LocalSettings};
+use fhirpool_fhir::json::Document;
+use fhirpool_fhir::{ResourceKey, Timestamp};
+use fhirpool_search::testing::BASE;
+use fhirpool_storage::conformance::extractors;
+use fhirpool_storage::memory::MemoryStore;
+use fhirpool_storage::{
+    Change, ChangeContent, Commit, Content, Precondition, ResourceStore, Result, SearchIndex, SearchPage, SearchRequest,
+};
+
+use crate::client::Table;
+use crate::item::Item;
+use crate::keys::{PARTITION, ParsedPartition, parse};
+use crate::testing::NamedKeys;
+use crate::{Client, Clock, DynamoStore, StorePorts, StoreSettings, Tenants};
+
+mod conformance;
+mod coordinators;
+mod costs;
+pub(crate) mod followed;
+
+/// Just these tenants.
+struct Known(Vec<TenantId>);
+
+#[async_trait]
+impl Tenants for Known {
+    async fn is_known(&self, tenant: &TenantId) -> Result<bool> {
+        Ok(self.0.contains(tenant))
+    }
+}
+
+/// A store over tables, with an index that looks at everything.
+pub(crate) fn store(client: Client, tenants: Vec<TenantId>, folder: &std::path::Path, settings: StoreSettings) -> DynamoStore {
+    let clock = Arc::new(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64);
+    store_with_clock(client, tenants, folder, settings, clock)
+}
+
+/// The same, with a clock of the test's.
+pub(crate) fn store_with_clock(
+    client: Client,
+    tenants: Vec<TenantId>,
+    folder: &std::path::Path,
+    settings: StoreSettings,
+    clock: Clock,
+) -> DynamoStore {
+    let now_s = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let content = LocalSettings { folder: folder.to_owned(), length_max: 100 << 20 };
+    let ports = StorePorts {
+        keys: Arc::new(NamedKeys),
+        content: Arc::new(LocalContent::open(&content, Arc::new(NamedKeys), Arc::new(now_s)).unwrap()),
+        tenants: Arc::new(Known(tenants)),
+        extractors: extractors(),
+        base: Arc::new(|_| BASE.to_owned()),
+        clock,
+    };
+    let store = DynamoStore::new(client, ports, settings);
+    store.set_index(Arc::new(WholeTable(DynamoStore::clone(&store))));
+    store
+}
+
+/// An index that is always right: it looks at everything the store holds, in the picture asked for.
+pub(crate) struct WholeTable(pub(crate) DynamoStore);
+
+#[async_trait]
+impl SearchIndex for WholeTable {
+    async fn search(&self, access: &ReadAccess, request: &SearchRequest) -> Result<SearchPage> {
+        let view = match &request.view {
+            Some(view) => view.clone(),
+            None => self.0.view(access).await?,
+        };
+        let operator = Principal::operator(access.tenant().clone());
+        let everything = ReadAccess::authorize(&operator, access.tenant()).unwrap();
+        let keys = keys(&self.0, access.tenant()).await;
+        let versions = self.0.read_many(&everything, &view, &keys).await?;
+        let mut by_time: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
+        for (key, version) in keys.into_iter().zip(versions) {
+            let Some(version) = version else { continue };
+            let Content::Resource(body) = version.content else { continue };
+            let document = Document::parse(body.text.as_str()).unwrap();
+            let entries = extractors().entries(key.resource_type, document.root(), BASE);
+            let content = ChangeContent::Put { body, entries };
+            let change = Change { key, method: version.method, precondition: Precondition::None, content };
+            by_time.entry(version.last_updated.0).or_default().push(change);
+        }
+        let time = Arc::new(AtomicI64::new(0));
+        let clock = time.clone();
+        let now = move || Timestamp(clock.load(Ordering::Relaxed));
+        let model = MemoryStore::new(std::slice::from_ref(access.tenant()), extractors(), now);
+        let write = WriteAccess::authorize(&operator, access.tenant()).unwrap();
+        for (last_updated, changes) in by_time {
+            time.store(last_updated, Ordering::Relaxed);
+            model.commit(&write, Commit { changes, assumptions: Vec::new() }).await?;
+        }
+        let page = model.search(access, &SearchRequest { view: None, ..request.clone() }).await?;
+        Ok(SearchPage { view, ..page })
+    }
+}
+
+/// Every resource of a tenant that has a version of whatever standing.
+pub(crate) async fn keys(store: &DynamoStore, tenant: &TenantId) -> Vec<ResourceKey> {
+    let mut keys = HashSet::new();
+    for item in items(store).await {
+        let Some(AttributeValue::S(partition)) = item.get(PARTITION) else { continue };
+        if let Some(ParsedPartition::Resource(of, key)) = parse(partition)
+            && of == *tenant
+        {
+            keys.insert(key);
+        }
+    }
+    keys.into_iter().collect()
+}
+
+/// Everything in the data table; by a scan, which only tests may.
+pub(crate) async fn items(store: &DynamoStore) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut after = None;
+    loop {
+        let request = store.client().sdk().scan().table_name(store.client().table(Table::Data));
+        let page = request.consistent_read(true).set_exclusive_start_key(after).send().await.unwrap();
+        items.extend(page.items.unwrap_or_default());
+        after = page.last_evaluated_key;
+        if after.is_none() {
+            return items;
+        }
+    }
+}
