@@ -88,22 +88,36 @@ fn push_below(out: &mut String, to: &[u8]) {
     out.push(')');
 }
 
-/// One byte from the first bound on or up to the second, both included; with both: outside of what lies between them.
+/// One byte up to the second bound or from the first on, both included; with both, outside of what lies between them.
 fn push_class(out: &mut String, from: Option<u8>, to: Option<u8>) {
-    out.push('[');
-    if let Some(to) = to {
-        push_range(out, 0, to);
+    let ranges = to.map(|to| (0, to)).into_iter().chain(from.map(|from| (from, u8::MAX)));
+    out.push('(');
+    for (index, (least, greatest)) in ranges.enumerate() {
+        if index > 0 {
+            out.push('|');
+        }
+        push_range(out, least, greatest);
     }
-    if let Some(from) = from {
-        push_range(out, from, u8::MAX);
-    }
-    out.push(']');
+    out.push(')');
 }
 
-fn push_range(out: &mut String, least: u8, greatest: u8) {
-    push_character(out, char::from(least));
-    out.push('-');
-    push_character(out, char::from(greatest));
+/// One byte between the two. Within brackets nothing can be escaped as the bound of a range: such bounds stand aside.
+fn push_range(out: &mut String, mut least: u8, mut greatest: u8) {
+    let is_bound = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii_punctuation();
+    while least < greatest && !is_bound(least) {
+        push_bytes(out, &[least]);
+        out.push('|');
+        least += 1;
+    }
+    while least < greatest && !is_bound(greatest) {
+        push_bytes(out, &[greatest]);
+        out.push('|');
+        greatest -= 1;
+    }
+    if least == greatest {
+        return push_bytes(out, &[least]);
+    }
+    out.extend(['[', char::from(least), '-', char::from(greatest), ']']);
 }
 
 fn push_bytes(out: &mut String, bytes: &[u8]) {
@@ -125,13 +139,20 @@ mod tests {
     #[test]
     fn bytes_are_escaped_and_classes_leave_out_the_end() {
         let pattern = Pattern::Sequence(vec![Pattern::Bytes(b"a.\0\xFF".to_vec()), Pattern::Until(0)]);
-        assert_eq!(write("x-", &pattern), "x\\-a\\.\0\u{FF}[\u{1}-\u{FF}]*\0");
+        assert_eq!(write("x-", &pattern), "x\\-a\\.\0\u{FF}([\u{1}-\u{FF}])*\0");
         assert_eq!(write("", &Pattern::OneOf(Vec::new())), "#");
+    }
+
+    #[test]
+    fn what_brackets_give_a_meaning_to_stands_aside() {
+        let mut out = String::new();
+        push_class(&mut out, Some(b'Z' + 1), Some(b'.'));
+        assert_eq!(out, "(\\.|\\-|\\,|\\+|\\*|\\)|\\(|\\'|\\&|\\%|\\$|\\#|\\\"|\\!|[\0- ]|\\[|\\\\|\\]|\\^|\\_|\\`|[a-\u{FF}])");
     }
 
     #[test]
     fn bounds_share_what_both_begin_with() {
         let pattern = Pattern::Between { pattern: Box::new(Pattern::AnyBytes(2)), from: Some(b"ab".to_vec()), to: Some(b"ad".to_vec()) };
-        assert_eq!(write("", &pattern), "((..)&a(([c-\u{FF}].*|b.*)&(()|[\0-c].*|d#)))");
+        assert_eq!(write("", &pattern), "((..)&a((([c-\u{FF}]).*|b.*)&(()|([\0-c]).*|d#)))");
     }
 }

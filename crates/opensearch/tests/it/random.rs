@@ -10,7 +10,7 @@ use fhirpool_storage::conformance::{Random, extractors};
 
 use crate::harness::{Client, index};
 
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 const QUERIES: usize = 150;
 
 #[tokio::test(flavor = "multi_thread")]

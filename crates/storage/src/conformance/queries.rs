@@ -120,7 +120,11 @@ fn element(random: &mut Random, resource_type: &str) -> String {
         ],
         "RiskAssessment" => vec![
             subject,
-            format!(r#""prediction":[{{"probabilityDecimal":{}}},{{"probabilityDecimal":{}}}]"#, random.pick(&NUMBERS), random.pick(&NUMBERS)),
+            format!(
+                r#""prediction":[{{"probabilityDecimal":{}}},{{"probabilityDecimal":{}}}]"#,
+                random.pick(&NUMBERS),
+                random.pick(&NUMBERS)
+            ),
             format!(
                 r#""prediction":[{{"probabilityRange":{{"low":{{"value":{}}},"high":{{"value":{}}}}}}}]"#,
                 random.pick(&NUMBERS),
@@ -299,9 +303,7 @@ fn parameters(resource_type: &str) -> &'static [(&'static str, Kind)] {
             ("recorded-date", Date),
             ("encounter", Reference("Encounter")),
         ],
-        "QuestionnaireResponse" => {
-            &[("subject", Reference("Patient")), ("questionnaire", Uri), ("authored", Date), ("identifier", Token)]
-        }
+        "QuestionnaireResponse" => &[("subject", Reference("Patient")), ("questionnaire", Uri), ("authored", Date), ("identifier", Token)],
         "RiskAssessment" => &[("probability", Number), ("date", Date), ("subject", Reference("Patient")), ("identifier", Token)],
         _ => &[
             ("url", Uri),
@@ -336,7 +338,7 @@ fn criterion(random: &mut Random, resource_type: &str, links: usize) -> String {
     for _ in 0..random.pick(&[1, 1, 1, 2, 3]) {
         values.push(());
     }
-    let mut list = |random: &mut Random, one: fn(&mut Random) -> String| values.iter().map(|()| one(random)).collect::<Vec<_>>().join(",");
+    let list = |random: &mut Random, one: fn(&mut Random) -> String| values.iter().map(|()| one(random)).collect::<Vec<_>>().join(",");
     match kind {
         Kind::Token => match random.below(8) {
             0 | 1 => format!("{code}:not={}", list(random, sought_token)),
