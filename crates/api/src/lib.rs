@@ -21,6 +21,7 @@ mod handlers;
 mod measures;
 mod negotiation;
 mod prefer;
+mod quota;
 pub mod routes;
 mod serve;
 mod state;

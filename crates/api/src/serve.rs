@@ -27,6 +27,7 @@ use crate::error::{ApiError, Result};
 use crate::handlers;
 use crate::measures::Measures;
 use crate::negotiation::{accepts_gzip, json_of_accept, json_of_format};
+use crate::quota;
 use crate::routes::{Action, Found, PathNames, Route, RouteTable};
 use crate::{ApiState, Settings};
 
@@ -177,11 +178,16 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
         return Err(ApiError::no_tenant());
     }
     trail.set_tenant(principal.tenant());
+    let admission = quota::admit(state, &principal, route.action)?;
     let call = Call::new(state, head, principal.tenant().clone(), names);
-    match route.action {
+    let answer = match route.action {
         // Reads are by far the most frequent and stay in this future; the others' would make it large to move.
         Action::Read => handlers::read(&call, &principal).await,
         action => Box::pin(handlers::dispatch(action, &call, &principal, body)).await,
+    };
+    match admission {
+        None => answer,
+        Some(admission) => quota::tell(answer, &admission.standings),
     }
 }
 
@@ -275,7 +281,17 @@ fn cors(settings: &Settings) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = settings.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     let origin = if settings.cors_origins.iter().any(|origin| origin == "*") { AllowOrigin::any() } else { AllowOrigin::list(origins) };
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    let exposed = ["etag", "location", "content-location", "last-modified", "retry-after", "www-authenticate", "x-request-id"];
+    let exposed = [
+        "etag",
+        "location",
+        "content-location",
+        "last-modified",
+        "retry-after",
+        "www-authenticate",
+        "x-request-id",
+        "ratelimit",
+        "ratelimit-policy",
+    ];
     Some(
         CorsLayer::new()
             .allow_origin(origin)

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fhirpool_authz::{TenantId, TokenVerifier};
+use fhirpool_authz::{Quotas, TenantId, TokenVerifier};
 use fhirpool_interactions::Interactions;
 use fhirpool_storage::SignedContent;
 
@@ -16,6 +16,8 @@ pub struct ApiState {
     pub signed_content: Option<Arc<dyn SignedContent>>,
     /// Whose tokens are accepted.
     pub verifier: Arc<TokenVerifier>,
+    /// How much tenants and applications may ask.
+    pub quotas: Quotas,
     /// Settings.
     pub settings: Settings,
     /// Whether requests can be served now (`/health/ready`).

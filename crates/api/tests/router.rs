@@ -15,6 +15,8 @@ mod limits;
 mod matrix;
 #[path = "router/negotiation.rs"]
 mod negotiation;
+#[path = "router/quotas.rs"]
+mod quotas;
 #[path = "router/resources.rs"]
 mod resources;
 #[path = "router/scopes.rs"]

@@ -122,6 +122,8 @@ impl WriteOutcome {
 pub struct BundleOutcome {
     /// The Bundle's JSON.
     pub json: String,
+    /// What the entries of a batch or transaction cost together, in points of quotas; 0 of any other.
+    pub points: u64,
 }
 
 /// A weak entity tag for a version: `W/"3"`.

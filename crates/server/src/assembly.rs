@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_api::ApiState;
-use fhirpool_authz::{LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_authz::{LocalIssuer, LocalKeyError, Quotas, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -121,7 +121,7 @@ impl Server {
         let https = tls.is_some();
         let (verifier, watching) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer))?;
         let says = access::capability_cache(&access_file, !config.cors_origin.is_empty());
-        let state = api_state(&config, parts, issuer.as_deref(), verifier, says);
+        let state = api_state(&config, parts, issuer.as_deref(), verifier, says, Quotas::new(access_file.quotas));
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));
         Ok(Self { https, issuer, requests, metrics, watching, stop_parts })
@@ -227,6 +227,7 @@ fn api_state(
     issuer: Option<&LocalIssuer>,
     verifier: Arc<TokenVerifier>,
     capability_cache: CapabilityCache,
+    quotas: Quotas,
 ) -> ApiState {
     let clock = Arc::new(SystemClock);
     let limits = Limits {
@@ -266,7 +267,7 @@ fn api_state(
         issuer_url: issuer.as_ref().map(|issuer| issuer.url.clone()).unwrap_or_default(),
         metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
-    ApiState { interactions, signed_content: parts.signed_content, verifier, settings, is_ready: parts.is_ready }
+    ApiState { interactions, signed_content: parts.signed_content, verifier, quotas, settings, is_ready: parts.is_ready }
 }
 
 /// Only its owner may look into the folder.

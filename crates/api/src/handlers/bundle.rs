@@ -7,6 +7,7 @@ use fhirpool_interactions::{BundleRequest, Returning};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::error::Result;
+use crate::quota;
 
 /// `POST [base]`. Entries give back their resources only where the client asks for them: a large transaction's answer would be
 /// as large as itself.
@@ -16,5 +17,7 @@ pub(super) async fn bundle(call: &Call<'_>, principal: &Principal, body: Body) -
     let body = call.json_body(body).await?;
     let returning = call.prefer.returning.unwrap_or(Returning::Minimal);
     let request = BundleRequest { base: &call.base()?, body, returning, handling: call.prefer.handling, freshness: call.freshness()? };
-    Ok(call.state.interactions.bundle(&access, request).await?.into())
+    let outcome = call.state.interactions.bundle(&access, request).await;
+    quota::charge_bundle(call.state, principal, outcome.as_ref().ok().map(|outcome| outcome.points));
+    Ok(outcome?.into())
 }

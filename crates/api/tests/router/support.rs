@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, Bytes};
 use fhirpool_api::{ApiState, Settings, router};
-use fhirpool_authz::{Launch, LocalIssuer, LocalKey, Policy, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_authz::{Launch, LocalIssuer, LocalKey, Policy, QuotaRules, Quotas, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
 use fhirpool_fhir::Definitions;
@@ -83,7 +83,15 @@ impl Api {
         Self::with_readiness(settings, || true).await
     }
 
+    pub async fn with_quotas(quotas: QuotaRules) -> Self {
+        Self::build(Settings::default(), quotas, || true).await
+    }
+
     pub async fn with_readiness(settings: Settings, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self::build(settings, QuotaRules::default(), is_ready).await
+    }
+
+    async fn build(settings: Settings, quotas: QuotaRules, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let definitions = Definitions::r4();
         let extractors = Arc::new(Extractors::new(definitions.clone()));
@@ -111,7 +119,14 @@ impl Api {
         };
         let policy = Policy::default().with_scopes_alone();
         let verifier = Arc::new(TokenVerifier::with_policy(vec![issuer().issuer()], policy));
-        let state = ApiState { interactions, signed_content: Some(content), verifier, settings, is_ready: Box::new(is_ready) };
+        let state = ApiState {
+            interactions,
+            signed_content: Some(content),
+            verifier,
+            quotas: Quotas::new(quotas),
+            settings,
+            is_ready: Box::new(is_ready),
+        };
         Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }
     }
 

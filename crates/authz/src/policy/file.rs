@@ -15,6 +15,14 @@
 //! inherit = true               # begin with the rules of the deployment (default: true)
 //! rule = [{ effect = "deny", groups = ["auditor"], types = ["*"], interactions = ["*"] }]
 //!
+//! [quota]                      # of each tenant, on each node
+//! points_per_second = 500      # a read costs 1, a history 10, a search 20, a write 100, a Bundle its entries
+//! burst_points = 5000          # default: four seconds' worth
+//! requests_at_once = 200
+//!
+//! [application_quota]          # of each application within a tenant
+//! points_per_second = 100
+//!
 //! [[issuer]]
 //! url = "https://issuer.example"         # the claim iss; discovery is below it
 //! audiences = ["my-app"]                 # of which aud (or client_id) must name one
@@ -35,6 +43,7 @@ use serde::Deserialize;
 
 use super::{Effect, Groups, Policy, Rule, Rules, default_rules};
 use crate::TenantId;
+use crate::quota::{QuotaRules, Rate, TenantQuota};
 use crate::token::{Algorithm, RemoteIssuer, is_safe_address};
 use crate::types::{Interaction, InteractionSet, TypeSet};
 
@@ -47,6 +56,8 @@ pub struct AccessFile {
     pub issuers: Vec<RemoteIssuer>,
     /// Where clients get their tokens.
     pub authorization_server: Option<AuthorizationServer>,
+    /// How much may be asked.
+    pub quotas: QuotaRules,
 }
 
 /// Where clients get their tokens, as a file has it and SMART App Launch names it.
@@ -91,6 +102,8 @@ struct FileText {
     rule: Vec<RuleText>,
     #[serde(default)]
     tenant: std::collections::BTreeMap<String, TenantFile>,
+    quota: Option<QuotaText>,
+    application_quota: Option<RateText>,
     #[serde(default)]
     issuer: Vec<IssuerText>,
     authorization_server: Option<AuthorizationServer>,
@@ -118,8 +131,25 @@ struct TenantFile {
     inherit: Option<bool>,
     scopes_alone: Option<bool>,
     shared_types: Option<Vec<String>>,
+    quota: Option<QuotaText>,
+    application_quota: Option<RateText>,
     #[serde(default)]
     rule: Vec<RuleText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuotaText {
+    points_per_second: Option<u32>,
+    burst_points: Option<u32>,
+    requests_at_once: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateText {
+    points_per_second: u32,
+    burst_points: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +176,8 @@ impl AccessFile {
         let shared_types = types("shared_types", &file.shared_types)?;
         let deployment = Rules { rules, scopes_alone: file.scopes_alone, shared_types };
         let mut policy = Policy { deployment, tenants: Default::default() };
+        let of_deployment = read_quota("", file.quota.as_ref(), file.application_quota.as_ref(), TenantQuota::default())?;
+        let mut quotas = QuotaRules { deployment: of_deployment, ..QuotaRules::default() };
         for (name, tenant) in &file.tenant {
             let id = TenantId::parse(name)
                 .ok_or_else(|| PolicyError(format!("found the tenant {name:?}; allowed: 1 to 64 letters, digits, `-` and `_`")))?;
@@ -160,6 +192,8 @@ impl AccessFile {
                 None => policy.deployment.shared_types,
             };
             let scopes_alone = tenant.scopes_alone.unwrap_or(policy.deployment.scopes_alone);
+            let quota = read_quota(&place, tenant.quota.as_ref(), tenant.application_quota.as_ref(), quotas.deployment)?;
+            quotas.tenants.insert(id.clone(), quota);
             policy.tenants.insert(id, Rules { rules, scopes_alone, shared_types });
         }
         let issuers = file.issuer.into_iter().map(read_issuer).collect::<Result<Vec<_>, _>>()?;
@@ -171,7 +205,7 @@ impl AccessFile {
         if let Some(server) = &file.authorization_server {
             check_server(server)?;
         }
-        Ok(Self { policy, issuers, authorization_server: file.authorization_server })
+        Ok(Self { policy, issuers, authorization_server: file.authorization_server, quotas })
     }
 }
 
@@ -243,6 +277,40 @@ fn interactions(place: &str, names: &[String]) -> Result<InteractionSet, PolicyE
         })
     };
     names.iter().map(parse).collect()
+}
+
+/// What is not said is as elsewhere.
+fn read_quota(
+    place: &str,
+    quota: Option<&QuotaText>,
+    application: Option<&RateText>,
+    elsewhere: TenantQuota,
+) -> Result<TenantQuota, PolicyError> {
+    let rate = |name: &str, points_per_s: u32, burst_points: Option<u32>| {
+        let burst_points = burst_points.unwrap_or(points_per_s.saturating_mul(4));
+        if points_per_s == 0 || burst_points == 0 {
+            return Err(PolicyError(format!("{place}{name}: found 0 points; allowed: 1 to {}", u32::MAX)));
+        }
+        Ok(Rate { points_per_s, burst_points })
+    };
+    let mut read = elsewhere;
+    if let Some(quota) = quota {
+        read.tenant = match (quota.points_per_second, quota.burst_points) {
+            (Some(points_per_s), burst_points) => Some(rate("quota", points_per_s, burst_points)?),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(PolicyError(format!("{place}quota: found burst_points alone; allowed: with points_per_second")));
+            }
+        };
+        if quota.requests_at_once == Some(0) {
+            return Err(PolicyError(format!("{place}quota: requests_at_once: found 0; allowed: 1 to {}", u32::MAX)));
+        }
+        read.requests_at_once_max = quota.requests_at_once;
+    }
+    if let Some(application) = application {
+        read.application = Some(rate("application_quota", application.points_per_second, application.burst_points)?);
+    }
+    Ok(read)
 }
 
 /// What an address may be.

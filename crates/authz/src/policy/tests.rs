@@ -165,6 +165,29 @@ fn issuers_and_the_authorization_server_are_read_and_checked() {
 }
 
 #[test]
+fn quotas_are_read_and_checked() {
+    let text = "[quota]\npoints_per_second = 5\nrequests_at_once = 3\n[application_quota]\npoints_per_second = 1\nburst_points = 9\n
+        [tenant.acme.quota]\npoints_per_second = 7\nburst_points = 8\n[tenant.other]\n";
+    let quotas = AccessFile::parse(text).unwrap().quotas;
+    let (rate, application) = (crate::Rate { points_per_s: 5, burst_points: 20 }, crate::Rate { points_per_s: 1, burst_points: 9 });
+    let deployment = crate::TenantQuota { tenant: Some(rate), application: Some(application), requests_at_once_max: Some(3) };
+    assert_eq!(quotas.deployment, deployment);
+    assert_eq!(quotas.tenants[&tenant("other")], deployment);
+    let acme = quotas.tenants[&tenant("acme")];
+    assert_eq!((acme.tenant.unwrap().points_per_s, acme.application, acme.requests_at_once_max), (7, Some(application), None));
+    for (text, expected) in [
+        ("[quota]\npoints_per_second = 0", "quota: found 0 points"),
+        ("[quota]\nburst_points = 3", "burst_points alone"),
+        ("[quota]\nrequests_at_once = 0", "requests_at_once: found 0"),
+        ("[tenant.acme.application_quota]\npoints_per_second = 0", "tenant.acme.application_quota"),
+        ("[quota]\npoints_per_second = -1", "points_per_second"),
+    ] {
+        let error = AccessFile::parse(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn the_documented_file_is_a_good_one() {
     let page = include_str!("../../../../docs/access-file.md");
     let (_, behind) = page.split_once("```toml\n").unwrap();

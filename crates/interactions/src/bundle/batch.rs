@@ -67,7 +67,8 @@ impl Interactions {
             })
         };
         let responses: Vec<EntryResponse> = responses.into_iter().enumerate().map(answer).collect();
-        Ok(BundleOutcome { json: response_bundle("batch-response", &responses) })
+        let points = batch.entries.iter().map(|entry| entry.as_ref().map_or(1, Entry::points)).sum();
+        Ok(BundleOutcome { json: response_bundle("batch-response", &responses), points })
     }
 }
 

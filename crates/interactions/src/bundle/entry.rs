@@ -103,6 +103,18 @@ impl Action {
 }
 
 impl Entry {
+    /// What the entry costs of a quota.
+    pub(super) fn points(&self) -> u64 {
+        let interaction = match &self.action {
+            Action::Create { .. } => Interaction::Create,
+            Action::Update { .. } => Interaction::Update,
+            Action::Patch { .. } => Interaction::Patch,
+            Action::Delete { .. } => Interaction::Delete,
+            Action::Look { address, .. } => address.interaction().unwrap_or(Interaction::Read),
+        };
+        u64::from(fhirpool_authz::points(interaction))
+    }
+
     /// Reads an entry and checks that the access allows it. Errors name elements relative to the entry.
     pub(super) fn read(access: &WriteAccess, base: &str, entry: Value<'_>) -> Result<Self> {
         let request = entry.get("request").filter(|request| request.is_object());

@@ -139,7 +139,8 @@ impl Interactions {
                 Err(error) => EntryResponse::of_failed_entry(index, error),
             });
         }
-        BundleOutcome { json: response_bundle("transaction-response", &responses) }
+        let points = transaction.entries.iter().map(Entry::points).sum();
+        BundleOutcome { json: response_bundle("transaction-response", &responses), points }
     }
 
     /// Fills in what conditional creates found.

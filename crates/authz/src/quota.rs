@@ -1,0 +1,327 @@
+//! How much a tenant and an application may ask of the server: a rate of cost points with a burst, and requests at once.
+//!
+//! Points are taken when a request is admitted; what a request turns out to cost more (the entries of a Bundle) is taken behind
+//! it, so that a bucket may owe. Who owes waits. Limits hold on one node.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{Interaction, TenantId};
+
+/// A rate of points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Points that come back in a second; at least 1.
+    pub points_per_s: u32,
+    /// Points there are at most; at least 1.
+    pub burst_points: u32,
+}
+
+/// What holds for one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TenantQuota {
+    /// Of the whole tenant.
+    pub tenant: Option<Rate>,
+    /// Of each application in it.
+    pub application: Option<Rate>,
+    /// Requests of the tenant at once.
+    pub requests_at_once_max: Option<u32>,
+}
+
+/// The quotas of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QuotaRules {
+    /// Of tenants that have none of their own.
+    pub deployment: TenantQuota,
+    /// Of the others.
+    pub tenants: HashMap<TenantId, TenantQuota>,
+}
+
+/// What an interaction costs in points. A Bundle costs its entries, and at least as much as a read.
+pub fn points(interaction: Interaction) -> u32 {
+    match interaction {
+        Interaction::Read | Interaction::Vread | Interaction::Bundle => 1,
+        Interaction::Search => 20,
+        Interaction::HistoryInstance | Interaction::HistoryType => 10,
+        Interaction::Create | Interaction::Update | Interaction::Patch | Interaction::Delete => 100,
+    }
+}
+
+/// Whose points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaOf {
+    /// All of the tenant.
+    Tenant,
+    /// One application in it.
+    Application,
+}
+
+/// How a quota stands after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose.
+    pub of: QuotaOf,
+    /// Its rate.
+    pub rate: Rate,
+    /// Points left; 0 where it owes.
+    pub left_points: u32,
+    /// Until when it is full again, in milliseconds.
+    pub full_in_ms: u64,
+}
+
+/// A request that may go on. The tenant has one more request under way until it is dropped.
+#[derive(Debug)]
+pub struct Admission {
+    /// How the quotas stand.
+    pub standings: Vec<Standing>,
+    under_way: Option<Arc<AtomicU32>>,
+}
+
+/// A request that may not go on now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// When to ask again, in milliseconds; never 0.
+    pub retry_in_ms: u64,
+    /// How the quotas stand.
+    pub standings: Vec<Standing>,
+}
+
+/// Counts what is asked.
+#[derive(Debug, Default)]
+pub struct Quotas {
+    rules: QuotaRules,
+    buckets: Mutex<HashMap<BucketKey, Bucket>>,
+    under_way: Mutex<HashMap<TenantId, Arc<AtomicU32>>>,
+}
+
+/// `None`: the tenant itself.
+type BucketKey = (TenantId, Option<Box<str>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// In thousandths of points; negative where it owes.
+    level: i64,
+    at_ms: i64,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now_ms: i64) -> Self {
+        Self { level: capacity(rate), at_ms: now_ms }
+    }
+
+    fn refill(&mut self, rate: Rate, now_ms: i64) {
+        let elapsed_ms = now_ms.saturating_sub(self.at_ms).max(0);
+        // Points a second are thousandths a millisecond.
+        let refilled = self.level.saturating_add(elapsed_ms.saturating_mul(i64::from(rate.points_per_s)));
+        self.level = refilled.min(capacity(rate));
+        self.at_ms = self.at_ms.max(now_ms);
+    }
+
+    /// How long until so much is there, in milliseconds.
+    fn wait_ms(&self, rate: Rate, level: i64) -> u64 {
+        let missing = level.saturating_sub(self.level).max(0) as u64;
+        missing.div_ceil(u64::from(rate.points_per_s.max(1)))
+    }
+
+    fn standing(&self, of: QuotaOf, rate: Rate) -> Standing {
+        let left_points = (self.level.max(0) / 1000) as u32;
+        Standing { of, rate, left_points, full_in_ms: self.wait_ms(rate, capacity(rate)) }
+    }
+}
+
+fn capacity(rate: Rate) -> i64 {
+    i64::from(rate.burst_points) * 1000
+}
+
+impl Quotas {
+    /// Buckets that are kept; when there are more, full ones are forgotten, which changes nothing.
+    const BUCKETS_MAX: usize = 10_000;
+
+    /// Quotas by these rules, all of them full.
+    pub fn new(rules: QuotaRules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// Whether anything is limited at all.
+    pub fn is_any(&self) -> bool {
+        let limits = |quota: &TenantQuota| *quota != TenantQuota::default();
+        limits(&self.rules.deployment) || self.rules.tenants.values().any(limits)
+    }
+
+    fn of(&self, tenant: &TenantId) -> TenantQuota {
+        self.rules.tenants.get(tenant).copied().unwrap_or(self.rules.deployment)
+    }
+
+    /// Admits a request and takes its points from the tenant and the application, from both or from neither.
+    pub fn admit(&self, tenant: &TenantId, application: Option<&str>, points: u32, now_ms: i64) -> Result<Admission, Refusal> {
+        let quota = self.of(tenant);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= Self::BUCKETS_MAX {
+            let rules = &self.rules;
+            buckets.retain(|(tenant, application), bucket| {
+                let quota = rules.tenants.get(tenant).copied().unwrap_or(rules.deployment);
+                let rate = if application.is_some() { quota.application } else { quota.tenant };
+                rate.is_some_and(|rate| {
+                    bucket.refill(rate, now_ms);
+                    bucket.level < capacity(rate)
+                })
+            });
+        }
+        let wanted =
+            [(QuotaOf::Tenant, quota.tenant, None), (QuotaOf::Application, quota.application, Some(application.unwrap_or_default()))];
+        let wanted = wanted.into_iter().filter_map(|(of, rate, application)| Some((of, rate?, application)));
+        let mut looked_at = Vec::with_capacity(2);
+        for (of, rate, application) in wanted {
+            let key: BucketKey = (tenant.clone(), application.map(Into::into));
+            let mut bucket = buckets.get(&key).copied().unwrap_or_else(|| Bucket::full(rate, now_ms));
+            bucket.refill(rate, now_ms);
+            looked_at.push((of, rate, key, bucket));
+        }
+        let needed = |rate: Rate| i64::from(points.min(rate.burst_points)) * 1000;
+        let wait_ms = looked_at.iter().map(|(_, rate, _, bucket)| bucket.wait_ms(*rate, needed(*rate))).max().unwrap_or(0);
+        let standings = |looked_at: &[(QuotaOf, Rate, BucketKey, Bucket)]| {
+            looked_at.iter().map(|(of, rate, _, bucket)| bucket.standing(*of, *rate)).collect::<Vec<_>>()
+        };
+        if wait_ms > 0 {
+            return Err(Refusal { retry_in_ms: wait_ms, standings: standings(&looked_at) });
+        }
+        let under_way = match quota.requests_at_once_max {
+            None => None,
+            Some(most) => Some(self.enter(tenant, most).ok_or_else(|| Refusal { retry_in_ms: 1000, standings: standings(&looked_at) })?),
+        };
+        for (_, _, key, bucket) in &mut looked_at {
+            bucket.level = bucket.level.saturating_sub(i64::from(points) * 1000);
+            buckets.insert(key.clone(), *bucket);
+        }
+        Ok(Admission { standings: standings(&looked_at), under_way })
+    }
+
+    /// Takes points that a request turned out to cost more.
+    pub fn charge(&self, tenant: &TenantId, application: Option<&str>, points: u64, now_ms: i64) {
+        let quota = self.of(tenant);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(1000);
+        for (rate, application) in [(quota.tenant, None), (quota.application, Some(application.unwrap_or_default()))] {
+            let Some(rate) = rate else { continue };
+            let bucket = buckets.entry((tenant.clone(), application.map(Into::into))).or_insert_with(|| Bucket::full(rate, now_ms));
+            bucket.refill(rate, now_ms);
+            bucket.level = bucket.level.saturating_sub(cost);
+        }
+    }
+
+    fn enter(&self, tenant: &TenantId, most: u32) -> Option<Arc<AtomicU32>> {
+        let mut all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(tenant.clone()).or_default();
+        // Only under the lock does it grow.
+        if count.load(Ordering::Acquire) >= most {
+            return None;
+        }
+        count.fetch_add(1, Ordering::AcqRel);
+        Some(count.clone())
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(under_way) = &self.under_way {
+            under_way.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
+    fn quotas(tenant: Option<Rate>, application: Option<Rate>, requests_at_once_max: Option<u32>) -> Quotas {
+        let deployment = TenantQuota { tenant, application, requests_at_once_max };
+        Quotas::new(QuotaRules { deployment, tenants: HashMap::new() })
+    }
+
+    const RATE: Rate = Rate { points_per_s: 10, burst_points: 100 };
+
+    #[test]
+    fn a_burst_is_spent_and_comes_back_at_the_rate() {
+        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
+        for left in [80, 60, 40, 20, 0] {
+            assert_eq!(quotas.admit(&acme, None, 20, 0).unwrap().standings[0].left_points, left);
+        }
+        let refusal = quotas.admit(&acme, None, 20, 500).unwrap_err();
+        assert_eq!((refusal.retry_in_ms, refusal.standings[0].left_points), (1500, 5));
+        assert!(quotas.admit(&acme, None, 20, 1999).is_err());
+        let standing = quotas.admit(&acme, None, 20, 2000).unwrap().standings[0];
+        assert_eq!((standing.left_points, standing.full_in_ms), (0, 10_000));
+        assert!(quotas.admit(&tenant("acme10"), None, 100, 2000).is_ok());
+    }
+
+    #[test]
+    fn in_the_long_run_the_rate_holds_whatever_is_asked() {
+        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
+        let mut spent = 0;
+        for now_ms in 0..100_000 {
+            if quotas.admit(&acme, None, 3, now_ms).is_ok() {
+                spent += 3;
+            }
+        }
+        assert!((1097..=1100).contains(&spent), "{spent}");
+    }
+
+    #[test]
+    fn more_than_a_burst_is_owed() {
+        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
+        assert!(quotas.admit(&acme, None, 1000, 0).is_ok());
+        assert_eq!(quotas.admit(&acme, None, 1, 0).unwrap_err().retry_in_ms, 90_100);
+        let other = tenant("other");
+        assert!(quotas.admit(&other, None, 1, 0).is_ok());
+        quotas.charge(&other, None, 199, 0);
+        assert_eq!(quotas.admit(&other, None, 1, 0).unwrap_err().retry_in_ms, 10_100);
+    }
+
+    #[test]
+    fn an_application_has_its_own_and_takes_from_neither_where_one_refuses() {
+        let small = Rate { points_per_s: 1, burst_points: 10 };
+        let (quotas, acme) = (quotas(Some(RATE), Some(small), None), tenant("acme"));
+        assert!(quotas.admit(&acme, Some("a"), 10, 0).is_ok());
+        for _ in 0..50 {
+            assert!(quotas.admit(&acme, Some("a"), 10, 0).is_err());
+        }
+        let admitted = quotas.admit(&acme, Some("b"), 10, 0).unwrap();
+        assert_eq!(admitted.standings.iter().map(|standing| standing.left_points).collect::<Vec<_>>(), [80, 0]);
+    }
+
+    #[test]
+    fn requests_at_once_are_counted_while_they_last() {
+        let (quotas, acme) = (quotas(None, None, Some(2)), tenant("acme"));
+        let first = quotas.admit(&acme, None, 1, 0).unwrap();
+        let _second = quotas.admit(&acme, None, 1, 0).unwrap();
+        assert_eq!(quotas.admit(&acme, None, 1, 0).unwrap_err().retry_in_ms, 1000);
+        assert!(quotas.admit(&tenant("other"), None, 1, 0).is_ok());
+        drop(first);
+        assert!(quotas.admit(&acme, None, 1, 0).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing() {
+        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
+        assert!(quotas.admit(&acme, None, 100, 10_000).is_ok());
+        assert!(quotas.admit(&acme, None, 1, 0).is_err());
+        assert!(quotas.admit(&acme, None, 1, 10_099).is_err());
+        assert!(quotas.admit(&acme, None, 1, 10_100).is_ok());
+    }
+
+    #[test]
+    fn full_buckets_are_forgotten() {
+        let quotas = quotas(Some(RATE), None, None);
+        for number in 0..Quotas::BUCKETS_MAX + 10 {
+            assert!(quotas.admit(&tenant(&format!("t{number}")), None, 1, number as i64 * 1000).is_ok());
+        }
+        assert!(quotas.buckets.lock().unwrap().len() < 100);
+    }
+}
