@@ -28,12 +28,19 @@ const fn closed(method: &'static str, pattern: &'static str) -> Row {
     Row { route: (method, pattern), nobody: 401, stranger: 404, ungrouped: 403 }
 }
 
+/// An address that its signature opens, whoever asks: without one it is closed to all.
+const fn signed(method: &'static str, pattern: &'static str) -> Row {
+    Row { route: (method, pattern), nobody: 403, stranger: 403, ungrouped: 403 }
+}
+
 /// A row for every route of [`ROUTES`].
 const ROWS: &[Row] = &[
     open("GET", "/health/live"),
     open("GET", "/health/ready"),
     open("GET", "/metadata"),
     open("GET", "/.well-known/smart-configuration"),
+    signed("PUT", "/$content/{type}/{id}/{vid}"),
+    signed("GET", "/$content/{type}/{id}/{vid}"),
     closed("GET", ""),
     closed("POST", ""),
     closed("POST", "/_search"),
@@ -73,6 +80,7 @@ fn path(route: &Route) -> String {
     let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
     match (route.method.as_str(), route.pattern) {
         ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
+        (_, pattern) if pattern.starts_with("/$content/") => path.replace("Patient", "Binary"),
         _ => path,
     }
 }
