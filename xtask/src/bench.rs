@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: figures of a release build over HTTP, the client on the same machine.
 //!
-//! Everything is measured in rounds and shown as the median. Needs `wrk` (Debian package `wrk`) and the test data.
+//! The embedded profile is measured in rounds and shown as the median. Needs `wrk` (Debian package `wrk`) and the test data.
 
+mod aws;
 mod generator;
 mod report;
+mod scrape;
 mod server;
 mod workload;
 
@@ -16,19 +18,49 @@ use self::report::{Report, median};
 use self::server::Server;
 use crate::Failure;
 use crate::cache::{cargo_program, folder, run};
+use crate::stack::Starting;
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 16;
 const SECONDS: u64 = 6;
 
-/// Measures the embedded profile; `--record` writes the table to `docs/evidence/` too.
+/// Measures a profile; `--record` writes the table to `docs/evidence/` too.
 pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> {
-    let (record, only) = match arguments {
-        [] => (false, None),
-        [flag] if flag == "--record" => (true, None),
-        [flag, name] if flag == "--only" => (false, Some(name.as_str())),
-        _ => return Err("usage: cargo xtask bench [--record | --only NAME]".into()),
-    };
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => embedded(root, false, None),
+        ["--record"] => embedded(root, true, None),
+        ["--only", name] => embedded(root, false, Some(name)),
+        ["--profile", "aws"] => of_aws(root, false),
+        ["--profile", "aws", "--record"] => of_aws(root, true),
+        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--record]]".into()),
+    }
+}
+
+/// On a stack of its own, which goes down with it.
+fn of_aws(root: &Path, record: bool) -> Result<(), Failure> {
+    let data = crate::data_folder(root)?;
+    let stack = Starting::new(&format!("bench-{}", std::process::id()))?;
+    let built = run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root));
+    stack.run(|settings| {
+        built?;
+        let scratch = folder()?.join(format!("bench-{}", std::process::id()));
+        std::fs::create_dir_all(&scratch)?;
+        let result = aws::measure_all(&release_folder()?.join("fhirpool"), &data, &scratch, settings);
+        std::fs::remove_dir_all(&scratch)?;
+        let report = result?;
+        println!("{}", report.table());
+        if record {
+            let introduction = "Figures of the profile aws\n\nDynamoDB Local, one OpenSearch of 1 GB, MiniStack's KMS and SQS, the server and the load \
+                                generator (wrk, 8 connections, one thread) on the same machine: rates say little of AWS, units and lags more. Units \
+                                are computed from what was really sent.";
+            crate::record_evidence(root, "bench-aws.md", &report.document(root, introduction)?)?;
+        }
+        Ok(())
+    })
+}
+
+fn embedded(root: &Path, record: bool, only: Option<&str>) -> Result<(), Failure> {
     let data = crate::data_folder(root)?;
     run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))?;
     run(Command::new(cargo_program()).args(["build", "--release", "-p", "fhirpool-testkit", "--example", "echo"]).current_dir(root))?;
@@ -40,7 +72,9 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
     let report = result?;
     println!("{}", report.table());
     if record {
-        crate::record_evidence(root, "bench-embedded.md", &report.document(root)?)?;
+        let introduction = "Figures of the embedded profile\n\nThe load generator (wrk, 16 connections, one thread) on the same machine, token check \
+                            and sealing on. Medians of three rounds.";
+        crate::record_evidence(root, "bench-embedded.md", &report.document(root, introduction)?)?;
     }
     Ok(())
 }

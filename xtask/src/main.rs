@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   definitions [--check]       compile the R4 definitions into tables
   dictionary                  train the compression dictionary
   stack up | down | status    the AWS side on this machine; stack run COMMAND…: for one command
-  bench [--record]            figures of a release build
+  bench [--profile aws] [--record]   figures of a release build
   soak [--record]             the long crash, fuzz and model campaigns";
 
 /// Why a task failed, for the terminal.

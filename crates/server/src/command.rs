@@ -2,6 +2,8 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+mod lambda;
 #[cfg(feature = "embedded")]
 mod maintenance;
 mod serve;
@@ -52,7 +54,7 @@ enum Command {
     Migrate(Box<aws::MigrateArguments>),
     /// AWS: indexes what is committed and ends abandoned transactions, without serving
     #[cfg(feature = "aws")]
-    Indexer(Box<Settings>),
+    Indexer(Box<aws::IndexerArguments>),
     /// AWS: indexes anew what could not be indexed
     #[cfg(feature = "aws")]
     Redrive(Box<aws::RedriveArguments>),
@@ -89,7 +91,7 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "aws")]
         Some(Command::Migrate(arguments)) => aws::migrate(*arguments),
         #[cfg(feature = "aws")]
-        Some(Command::Indexer(settings)) => aws::indexer(*settings),
+        Some(Command::Indexer(arguments)) => aws::indexer(*arguments),
         #[cfg(feature = "aws")]
         Some(Command::Redrive(arguments)) => aws::redrive(*arguments),
         #[cfg(feature = "aws")]

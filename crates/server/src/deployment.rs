@@ -1,8 +1,12 @@
 //! What the profile aws needs of its services, made and removed.
 
-use fhirpool_storage::{Result, StorageError};
+use std::sync::Arc;
 
-use crate::assembly::aws::Services;
+use fhirpool_storage::{ResourceStore, Result, SearchIndex, StorageError};
+
+use crate::StartError;
+use crate::assembly::Stop;
+use crate::assembly::aws::{self, Services};
 use crate::config::Config;
 
 /// Makes tables, index, queue and bucket as this version needs them; gives the numbers of the migrations that were new.
@@ -15,10 +19,35 @@ pub async fn remove(config: &Config) -> Result<()> {
     let services = connect(config).await?;
     services.schema.remove().await?;
     services.search.remove().await?;
-    services.letters.remove_queue().await?;
-    services.content.remove_bucket().await
+    services.letters.destroy().await?;
+    services.content.destroy().await
 }
 
 async fn connect(config: &Config) -> Result<Services> {
     Services::connect(config).await.map_err(|error| StorageError::Unavailable(error.to_string()))
+}
+
+/// Store and index of a node without HTTP, with an indexer at work: what the suites of the ports run on.
+pub struct Opened {
+    /// Resources, as clients see them.
+    pub store: Arc<dyn ResourceStore>,
+    /// Search.
+    pub index: Arc<dyn SearchIndex>,
+    stop: Stop,
+}
+
+impl Opened {
+    /// Ends the indexer.
+    pub async fn stop(self) {
+        (self.stop)().await;
+    }
+}
+
+/// Opens a node of these settings.
+///
+/// # Errors
+/// A sentence for whoever asked.
+pub async fn open(config: &Config) -> std::result::Result<Opened, StartError> {
+    let parts = aws::open(config, "http://127.0.0.1").await?;
+    Ok(Opened { store: parts.store, index: parts.index, stop: parts.stop })
 }

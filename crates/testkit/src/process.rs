@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::Client;
+use crate::{Client, Deployment};
 
 /// A running `fhirpool serve`; killed when it is dropped.
 pub struct ServerProcess {
@@ -29,11 +29,23 @@ impl ServerProcess {
     /// The same, with further arguments.
     pub fn start_with(data: &Path, tenants: &[&str], arguments: &[&str]) -> Self {
         let mut command = Command::new(program());
-        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
+        command.arg("serve").arg("--data").arg(data).args(arguments);
+        Self::spawn(command, tenants)
+    }
+
+    /// A node of the profile aws on a deployment that others may share, with further arguments.
+    pub fn start_node(deployment: &Deployment, tenants: &[&str], arguments: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.arg("serve").arg("--config").arg(deployment.file()).args(arguments);
+        Self::spawn(command, tenants)
+    }
+
+    fn spawn(mut command: Command, tenants: &[&str]) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
         for tenant in tenants {
             command.args(["--tenant", tenant]);
         }
-        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let root = lines
             .by_ref()

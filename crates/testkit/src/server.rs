@@ -1,34 +1,63 @@
-//! A server of this process, on a free port and a folder of its own.
+//! A server of this process, on a free port and a place of its own.
+
+use std::sync::Arc;
 
 use fhirpool_authz::{TenantId, TokenRequest};
 use fhirpool_server::Server;
-use fhirpool_server::config::{Config, Given};
+use fhirpool_server::config::{Config, Given, Profile};
 
-use crate::Client;
+use crate::{Client, Deployment};
 
-/// A running server; its folder goes when it is dropped.
+/// A running server; what it stores goes when it is dropped.
 pub struct TestServer {
     server: Server,
-    _folder: tempfile::TempDir,
+    _place: Place,
+}
+
+/// Where a server keeps everything.
+enum Place {
+    Folder { _folder: tempfile::TempDir },
+    Deployment { _deployment: Arc<Deployment> },
 }
 
 impl TestServer {
-    /// Starts a server for these tenants.
+    /// Starts a server of the profile embedded for these tenants.
     pub async fn start(tenants: &[&str]) -> Self {
         Self::start_with(tenants, Given::default()).await
     }
 
-    /// Starts a server for these tenants with these settings besides.
+    /// Starts a server of the profile embedded for these tenants with these settings besides.
     pub async fn start_with(tenants: &[&str], given: Given) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let given = Given {
-            data: Some(folder.path().to_owned()),
+        Self::start_on(Profile::Embedded, tenants, given).await
+    }
+
+    /// Starts a server of a profile for these tenants with these settings besides, on a place of its own.
+    pub async fn start_on(profile: Profile, tenants: &[&str], given: Given) -> Self {
+        match profile {
+            Profile::Embedded => {
+                let folder = tempfile::tempdir().unwrap();
+                let place = Given { data: Some(folder.path().to_owned()), ..Given::default() };
+                Self::start_at(place, tenants, given, Place::Folder { _folder: folder }).await
+            }
+            Profile::Aws => Self::start_node(&Arc::new(Deployment::create().await), tenants, given).await,
+        }
+    }
+
+    /// Starts a node of the profile aws on a deployment that it may share with others.
+    pub async fn start_node(deployment: &Arc<Deployment>, tenants: &[&str], given: Given) -> Self {
+        let place = Place::Deployment { _deployment: Arc::clone(deployment) };
+        Self::start_at(deployment.given(), tenants, given, place).await
+    }
+
+    async fn start_at(settings: Given, tenants: &[&str], given: Given, place: Place) -> Self {
+        let own = Given {
             listen: Some(([127, 0, 0, 1], 0).into()),
             tenant: tenants.iter().map(|&tenant| tenant.to_owned()).collect(),
-            ..given
+            ..Given::default()
         };
+        let given = given.or(own).or(settings);
         let server = Server::start(Config::resolve(given, None).unwrap()).await.unwrap();
-        Self { server, _folder: folder }
+        Self { server, _place: place }
     }
 
     /// Where it listens.
@@ -65,7 +94,7 @@ impl TestServer {
             scopes: Vec::new(),
             ttl_s: 3_600,
         };
-        self.server.token(&request).unwrap().unwrap()
+        self.server.token(&request).expect("servers of tests have an issuer of their own").unwrap()
     }
 
     /// A practitioner's client of a tenant.

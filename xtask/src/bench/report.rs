@@ -31,16 +31,12 @@ impl Report {
         format!("| what | figure | aim | latency |\n|---|---|---|---|\n{}\n", self.lines.join("\n"))
     }
 
-    /// The table with when, of what and on what it was taken.
-    pub(super) fn document(&self, root: &Path) -> Result<String, Failure> {
+    /// The table with when, of what and on what it was taken; the introduction begins with the title.
+    pub(super) fn document(&self, root: &Path, introduction: &str) -> Result<String, Failure> {
         let commit = words(Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(root))?;
         let date = words(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?;
         let cores = std::thread::available_parallelism()?;
-        Ok(format!(
-            "# Figures of the embedded profile\n\nTaken by `cargo xtask bench --record` on {date} at commit {commit}, {cores} cores, the load generator (wrk, 16 connections, one \
-             thread) on the same machine, token check and sealing on. Medians of three rounds.\n\n{}",
-            self.table()
-        ))
+        Ok(format!("# {introduction}\n\nTaken by `cargo xtask bench` on {date} at commit {commit}, {cores} cores.\n\n{}", self.table()))
     }
 }
 

@@ -26,7 +26,12 @@ pub(super) struct Load {
 impl Server {
     /// Starts the program on a new folder; returns when it answers that it is ready.
     pub(super) fn start(program: &Path, folder: &Path) -> Result<Self, Failure> {
-        let (child, address) = spawn(Command::new(program).arg("serve").arg("--data").arg(folder).args([
+        Self::start_with(program, folder, &[])
+    }
+
+    /// The same with these settings in its environment.
+    pub(super) fn start_with(program: &Path, folder: &Path, settings: &[(String, String)]) -> Result<Self, Failure> {
+        let (child, address) = spawn(Command::new(program).envs(settings.iter().cloned()).arg("serve").arg("--data").arg(folder).args([
             "--listen",
             "127.0.0.1:0",
             "--tenant",

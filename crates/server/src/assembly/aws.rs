@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fhirpool_indexer::{Indexer, IndexerSettings};
+use fhirpool_indexer::Indexer;
 use fhirpool_storage::Leases;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -51,8 +51,6 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
         index: Arc::clone(&node.index) as _,
         content: Arc::clone(&services.content) as _,
         signed_content: None,
-        content: Arc::clone(&services.content) as _,
-        signed_content: None,
         definitions: node.definitions,
         extractors: node.extractors,
         page_token_key,
@@ -78,8 +76,8 @@ async fn end(indexer: Option<JoinHandle<()>>) -> Option<Result<(), tokio::task::
 }
 
 fn run_indexer(node: &Node, services: &Services, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-    let ports = node.indexer_ports(services);
-    tokio::spawn(Indexer::run(ports, IndexerSettings::default(), async move {
+    let (ports, settings) = (node.indexer_ports(services), node.indexer_settings.clone());
+    tokio::spawn(Indexer::run(ports, settings, async move {
         // A sender that is dropped means the same as one that sends.
         let _ = stopped.wait_for(|stop| *stop).await;
     }))

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fhirpool_indexer::{Indexer, IndexerSettings, RebuildPorts, RedrivePorts, rebuild, redrive as take_letters};
+use fhirpool_indexer::lambda::LambdaPorts;
+use fhirpool_indexer::{Indexer, RebuildPorts, RedrivePorts, rebuild, redrive as take_letters};
 
 use super::serve::wait_for_signal;
 use super::{Failure, Settings};
@@ -17,6 +18,17 @@ pub(super) struct MigrateArguments {
     /// Only says what is missing; fails if anything is
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How to follow the stream, with which settings.
+#[derive(Debug, clap::Args)]
+pub(super) struct IndexerArguments {
+    /// Runs as a Lambda function that is handed the stream's events: without leases, so searches do not wait for it, and without
+    /// the sweeper
+    #[arg(long)]
+    lambda: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -52,13 +64,24 @@ pub(super) fn migrate(arguments: MigrateArguments) -> Result<ExitCode, Failure> 
     })
 }
 
-pub(super) fn indexer(settings: Settings) -> Result<ExitCode, Failure> {
-    let config = resolve(settings)?;
+pub(super) fn indexer(arguments: IndexerArguments) -> Result<ExitCode, Failure> {
+    let config = resolve(arguments.settings)?;
     in_runtime(&config, async {
         let metrics = crate::assembly::serve_metrics(&config).await?;
         let (services, node) = connect(&config).await?;
+        if arguments.lambda {
+            let ports = LambdaPorts {
+                decoder: Arc::new(super::lambda::FeedDecoder(Arc::clone(&node.feed))),
+                log: Arc::clone(&node.log) as _,
+                writer: Arc::clone(&services.search) as _,
+                letters: Arc::clone(&services.letters) as _,
+                extraction: node.extraction,
+            };
+            super::lambda::run(&ports, &node.indexer_settings).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         println!("indexing");
-        Indexer::run(node.indexer_ports(&services), IndexerSettings::default(), async {
+        Indexer::run(node.indexer_ports(&services), node.indexer_settings.clone(), async {
             if let Err(cause) = wait_for_signal().await {
                 tracing::error!(%cause, "signals cannot be waited for");
             }
@@ -75,7 +98,7 @@ pub(super) fn redrive(arguments: RedriveArguments) -> Result<ExitCode, Failure> 
         let (services, node) = connect(&config).await?;
         let ports = RedrivePorts {
             letters: Arc::clone(&services.letters) as _,
-            feed: Arc::clone(&node.store) as _,
+            feed: Arc::clone(&node.feed) as _,
             writer: Arc::clone(&services.search) as _,
             extraction: node.extraction,
         };
@@ -92,15 +115,15 @@ pub(super) fn reindex(settings: Settings) -> Result<ExitCode, Failure> {
         let ports = RebuildPorts {
             rebuild: Arc::clone(&services.search) as _,
             writer: Arc::clone(&services.search) as _,
-            feed: Arc::clone(&node.store) as _,
-            log: Arc::clone(&node.store) as _,
+            feed: Arc::clone(&node.feed) as _,
+            log: Arc::clone(&node.log) as _,
             letters: Arc::clone(&services.letters) as _,
             extraction: node.extraction,
             watermarks: node.watermarks,
             clock: node.clock,
             tenants: services.tenants.list().await?,
         };
-        let rebuilt = rebuild(&ports, &IndexerSettings::default()).await?;
+        let rebuilt = rebuild(&ports, &node.indexer_settings).await?;
         println!("read {} resources; the old index held {}, the new one holds {}", rebuilt.read, rebuilt.old, rebuilt.new);
         Ok(ExitCode::SUCCESS)
     })

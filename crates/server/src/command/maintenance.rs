@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use fhirpool_authz::TenantId;
 use fhirpool_embedded::maintenance::{self, Extraction};
 use fhirpool_embedded::{KeyRingError, LocalKeyRing};
 use fhirpool_fhir::json::Document;
@@ -84,6 +85,15 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         from: PathBuf,
     },
+    /// Gives a tenant a new key, with which a server seals from its next start on; the old ones stay for what they have sealed
+    Rotate {
+        /// The data folder
+        #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
+        data: PathBuf,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+    },
 }
 
 pub(super) fn keys(command: &KeysCommand) -> Result<ExitCode, Failure> {
@@ -104,6 +114,12 @@ pub(super) fn keys(command: &KeysCommand) -> Result<ExitCode, Failure> {
             let text = std::fs::read_to_string(from).map_err(|cause| format!("from: {}: {cause}", from.display()))?;
             LocalKeyRing::import(data, &text)?;
             println!("put the keys into {}", data.display());
+        }
+        KeysCommand::Rotate { data, tenant } => {
+            let tenant = TenantId::parse(tenant).ok_or("tenant: allowed are 1 to 64 letters, digits, `-` and `_`")?;
+            let epoch = existing_keys(data)?.rotate(&tenant)?;
+            println!("tenant {tenant} has key {} now; a server that runs on the folder uses it once it is started again", epoch.0);
+            println!("export the keys again: earlier exports lack it");
         }
     }
     Ok(ExitCode::SUCCESS)

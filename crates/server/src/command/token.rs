@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fhirpool_authz::{TenantId, TokenRequest};
+use fhirpool_authz::{Launch, TenantId, TokenRequest};
+use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType};
 
 use super::Failure;
 use crate::issuer;
@@ -23,6 +24,12 @@ pub(super) struct TokenArguments {
     /// A scope; may be given several times
     #[arg(long)]
     scope: Vec<String>,
+    /// The id of the patient of a SMART launch, for patient/ scopes
+    #[arg(long, value_parser = parse_id)]
+    patient: Option<ResourceId>,
+    /// The user's own resource, such as Practitioner/1, for user/ scopes
+    #[arg(long, value_parser = parse_key)]
+    fhir_user: Option<ResourceKey>,
     /// The subject
     #[arg(long, default_value = "command-line")]
     subject: String,
@@ -39,8 +46,20 @@ pub(super) fn run(arguments: TokenArguments) -> Result<ExitCode, Failure> {
         .ok_or_else(|| format!("tenant: found {}; allowed: 1 to 64 letters, digits, `-` and `_`", arguments.tenant))?;
     let groups = if arguments.group.is_empty() && arguments.scope.is_empty() { vec!["practitioner".to_owned()] } else { arguments.group };
     let request = TokenRequest { tenant, subject: arguments.subject, groups, scopes: arguments.scope, ttl_s: arguments.ttl };
-    println!("{}", issuer::load(&arguments.data, &arguments.audience)?.issue(&request, issuer::now())?);
+    let launch = Launch { patient: arguments.patient, encounter: None, user: arguments.fhir_user };
+    println!("{}", issuer::load(&arguments.data, &arguments.audience)?.issue_launched(&request, &launch, issuer::now())?);
     Ok(ExitCode::SUCCESS)
+}
+
+fn parse_id(text: &str) -> Result<ResourceId, String> {
+    ResourceId::parse(text).ok_or_else(|| format!("found {text}; allowed: 1 to 64 letters, digits, `-` and `.`"))
+}
+
+fn parse_key(text: &str) -> Result<ResourceKey, String> {
+    let parts = text.split_once('/').and_then(|(name, id)| Some((ResourceType::parse(name)?, ResourceId::parse(id)?)));
+    parts
+        .map(|(name, id)| ResourceKey::new(name, id))
+        .ok_or_else(|| format!("found {text}; allowed: a type and an id, such as Practitioner/1"))
 }
 
 /// Longest validity: 365 days.

@@ -80,6 +80,9 @@ impl Config {
             ("opensearch_shards", self.opensearch_shards, 1, 1_024),
             ("opensearch_replicas", self.opensearch_replicas, 0, 10),
             ("search_wait_ms_max", self.search_wait_ms_max, 0, 60_000),
+            ("clock_margin_ms", self.clock_margin_ms, 0, 10_000),
+            ("stream_margin_ms", self.stream_margin_ms, 0, 10_000),
+            ("index_refresh_ms", self.index_refresh_ms, 1, 10_000),
         ];
         match ranges.iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
             None => Ok(()),

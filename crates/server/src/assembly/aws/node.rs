@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fhirpool_dynamodb::{ClientMarks, DynamoStore, StorePorts, StoreSettings};
+use fhirpool_dynamodb::{ClientMarks, DynamoChangeLog, DynamoStore, StorePorts, StoreSettings, StreamFeed};
 use fhirpool_fhir::Definitions;
 use fhirpool_indexer::{
-    Clock, Extraction, FreshIndex, FreshIndexParts, FreshnessSettings, IndexerPorts, MarkedStore, Recency, Watermarks, base_urls,
+    Clock, Extraction, FreshIndex, FreshIndexParts, FreshnessSettings, IndexerPorts, IndexerSettings, MarkedStore, Recency, Watermarks,
+    base_urls,
 };
 use fhirpool_search::Extractors;
 
@@ -17,13 +18,15 @@ use crate::config::Config;
 pub(crate) struct Node {
     pub definitions: Arc<Definitions>,
     pub extractors: Arc<Extractors>,
-    pub store: Arc<DynamoStore>,
+    pub feed: Arc<StreamFeed>,
+    pub log: Arc<DynamoChangeLog>,
     /// The store for clients: it marks who has written.
     pub marked: Arc<MarkedStore>,
     pub index: Arc<FreshIndex>,
     pub extraction: Extraction,
     pub watermarks: Arc<Watermarks>,
     pub clock: Arc<dyn Clock>,
+    pub indexer_settings: IndexerSettings,
 }
 
 /// The store's clock, by which its writes and views are ordered.
@@ -49,9 +52,20 @@ impl Node {
             base: Arc::clone(&base),
             clock: Arc::new(now_us),
         };
-        let store = Arc::new(DynamoStore::new(services.dynamo.clone(), ports, StoreSettings::default()));
+        let store_settings = StoreSettings { clock_margin_ms: config.clock_margin_ms, ..StoreSettings::default() };
+        let store = Arc::new(DynamoStore::new(services.dynamo.clone(), ports, store_settings));
         let clock: Arc<dyn Clock> = Arc::new(StoreClock(Arc::clone(&store)));
-        let settings = FreshnessSettings { wait_ms_max: config.search_wait_ms_max, ..FreshnessSettings::default() };
+        let indexer_settings = IndexerSettings {
+            stream_margin_ms: config.stream_margin_ms,
+            refresh_ms_min: config.index_refresh_ms,
+            publish_ms: config.index_refresh_ms,
+            ..IndexerSettings::default()
+        };
+        let settings = FreshnessSettings {
+            wait_ms_max: config.search_wait_ms_max,
+            clock_margin_ms: config.clock_margin_ms,
+            ..FreshnessSettings::default()
+        };
         let watermarks = Arc::new(Watermarks::new(Arc::new(services.control.clone()), settings.read_ms));
         let marks = Arc::new(ClientMarks::new(services.dynamo.clone(), Arc::clone(&services.keys)));
         let recency = Arc::new(Recency::new(marks, Arc::clone(&watermarks), Arc::clone(&clock), &settings));
@@ -65,15 +79,17 @@ impl Node {
         }));
         store.set_index(Arc::clone(&index) as _);
         let marked = Arc::new(MarkedStore::new(Arc::clone(&store) as _, recency));
-        Self { definitions, extractors, store, marked, index, extraction, watermarks, clock }
+        let feed = Arc::new(StreamFeed::new(&store));
+        let log = Arc::new(DynamoChangeLog::new(services.dynamo.clone(), Arc::clone(&services.keys)));
+        Self { definitions, extractors, feed, log, marked, index, extraction, watermarks, clock, indexer_settings }
     }
 
     /// What an indexer of this process works with.
     pub(crate) fn indexer_ports(&self, services: &Services) -> IndexerPorts {
         IndexerPorts {
-            feed: Arc::clone(&self.store) as _,
+            feed: Arc::clone(&self.feed) as _,
             leases: Arc::new(services.control.clone()),
-            log: Arc::clone(&self.store) as _,
+            log: Arc::clone(&self.log) as _,
             writer: Arc::clone(&services.search) as _,
             letters: Arc::clone(&services.letters) as _,
             extraction: self.extraction.clone(),

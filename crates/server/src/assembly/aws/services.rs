@@ -55,7 +55,7 @@ impl Services {
             schema: Schema::new(dynamo.clone()),
             tenants: TenantRegistry::new(dynamo.clone()),
             content: Arc::new(S3Content::open(s3, Arc::clone(&keys)).await),
-            search: Arc::new(OpenSearch::new(search_settings(config)?, Definitions::r4()).map_err(StartError::Service)?),
+            search: Arc::new(OpenSearch::new(search_settings(config)?, &Definitions::r4()).map_err(StartError::Service)?),
             letters: Arc::new(Queue::open(sqs).await),
             dynamo,
             control,
