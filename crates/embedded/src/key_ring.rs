@@ -1,8 +1,9 @@
 //! Tenants' keys in the data folder, mode 0600.
 //!
 //! `keys/master` holds 32 random bytes. `keys/<tenant>.<epoch>` holds a tenant's data key of an epoch, sealed with
-//! AES-256-GCM under the master key: nonce (12 bytes), key (32), tag (16); associated data is the file's name. A file is
-//! written under another name, synced and renamed, so that it is there as a whole or not at all.
+//! AES-256-GCM under the master key: nonce (12 bytes), key (32), tag (16); associated data is the file's name, thus tenant and
+//! epoch; the master key wraps for no other purpose. An empty file says that the key was destroyed: its epoch is never used again.
+//! A file is written under another name, synced and renamed, so that it is there as a whole or not at all.
 //!
 //! Deliberately absent: backups (they leave this folder out; [`LocalKeyRing::export`] is an act of its own).
 
@@ -54,6 +55,9 @@ pub enum KeyRingError {
          into a keys folder that is empty"
     )]
     NoMaster(String),
+    /// A tenant's keys were destroyed for good.
+    #[error("the keys of tenant {0} were destroyed")]
+    Destroyed(TenantId),
     /// A tenant has no key, and none is made for it.
     #[error("tenant {0} has no key in the data folder: put the exported keys back by `fhirpool keys import`")]
     NoKey(TenantId),
@@ -143,13 +147,30 @@ impl LocalKeyRing {
         Ok(files.iter().try_for_each(|(name, bytes)| write_file(&folder, name, bytes))?)
     }
 
-    /// Destroys all keys of a tenant: what was sealed with them can never be read again.
+    /// Adds a key of the next epoch, with which everything is sealed from now on. What was sealed before stays readable. A
+    /// server that runs on the folder follows when it is started next.
+    ///
+    /// # Errors
+    /// [`KeyRingError::Destroyed`] if the tenant's keys were; [`KeyRingError::NoKey`] if it never had one: the first is made by the
+    /// server alone.
+    pub fn rotate(&self, tenant: &TenantId) -> std::result::Result<KeyEpoch, KeyRingError> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = match self.epochs(tenant)?.last() {
+            Some(newest) if self.is_destroyed(tenant, *newest)? => return Err(KeyRingError::Destroyed(tenant.clone())),
+            Some(newest) => newest.0,
+            None => return Err(KeyRingError::NoKey(tenant.clone())),
+        };
+        let key = self.make(tenant, KeyEpoch(newest + 1))?;
+        self.newest.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), Arc::clone(&key));
+        Ok(key.epoch())
+    }
+
+    /// Destroys all keys of a tenant: what was sealed with them can never be read again, and it gets no new ones.
     pub fn destroy(&self, tenant: &TenantId) -> std::result::Result<(), KeyRingError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         for epoch in self.epochs(tenant)? {
-            std::fs::remove_file(self.folder.join(file_name(tenant, epoch)))?;
+            write_file(&self.folder, &file_name(tenant, epoch), &[])?;
         }
-        File::open(&self.folder)?.sync_all()?;
         self.newest.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
         self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|(other, _), _| other != tenant);
         Ok(())
@@ -162,6 +183,10 @@ impl LocalKeyRing {
         let mut epochs: Vec<_> = mine.map(|(_, epoch)| epoch).collect();
         epochs.sort();
         Ok(epochs)
+    }
+
+    fn is_destroyed(&self, tenant: &TenantId, epoch: KeyEpoch) -> std::io::Result<bool> {
+        Ok(std::fs::metadata(self.folder.join(file_name(tenant, epoch)))?.len() == 0)
     }
 
     fn newest(&self, tenant: &TenantId) -> std::result::Result<Arc<TenantKey>, KeyRingError> {
@@ -190,6 +215,9 @@ impl LocalKeyRing {
     fn load(&self, tenant: &TenantId, epoch: KeyEpoch) -> std::result::Result<Arc<TenantKey>, KeyRingError> {
         let name = file_name(tenant, epoch);
         let file = std::fs::read(self.folder.join(&name))?;
+        if file.is_empty() {
+            return Err(KeyRingError::Destroyed(tenant.clone()));
+        }
         let damaged = || KeyRingError::Damaged(name.clone());
         let (nonce, sealed) = file.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
         let mut sealed = sealed.to_vec();
@@ -227,6 +255,7 @@ impl KeyRing for LocalKeyRing {
 
 fn storage_error(error: KeyRingError) -> StorageError {
     match error {
+        KeyRingError::Destroyed(_) => StorageError::UnknownTenant,
         KeyRingError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => StorageError::UnknownTenant,
         KeyRingError::Io(error) => StorageError::Unavailable(error.to_string()),
         error => StorageError::Damaged(error.to_string()),

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use fhirpool_storage::value::{open_bytes, seal_bytes};
+
 use super::*;
 
 fn tenant(name: &str) -> TenantId {
@@ -59,7 +61,38 @@ async fn destroyed_keys_are_gone() {
     let ring = LocalKeyRing::open(folder.path()).unwrap();
     ring.data_key(&tenant("a")).await.unwrap();
     ring.destroy(&tenant("a")).unwrap();
-    assert!(matches!(ring.unwrap(&tenant("a"), KeyEpoch(1)).await, Err(StorageError::UnknownTenant)));
+    for ring in [ring, LocalKeyRing::open(folder.path()).unwrap()] {
+        assert!(matches!(ring.unwrap(&tenant("a"), KeyEpoch(1)).await, Err(StorageError::UnknownTenant)));
+        assert!(matches!(ring.data_key(&tenant("a")).await, Err(StorageError::UnknownTenant)), "it gets no new one");
+        assert!(matches!(ring.rotate(&tenant("a")), Err(KeyRingError::Destroyed(_))));
+        assert_eq!(ring.data_key(&tenant("b")).await.unwrap().epoch(), KeyEpoch(1));
+    }
+}
+
+#[tokio::test]
+async fn rotation_seals_anew_and_keeps_the_old_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = LocalKeyRing::open(folder.path()).unwrap();
+    let mut old = Vec::new();
+    seal_bytes(&*ring.data_key(&tenant("a")).await.unwrap(), &[b"test"], b"secret", &mut old);
+    assert_eq!(ring.rotate(&tenant("a")).unwrap(), KeyEpoch(2));
+    for ring in [&ring, &LocalKeyRing::open(folder.path()).unwrap()] {
+        let newest = ring.data_key(&tenant("a")).await.unwrap();
+        assert_eq!(newest.epoch(), KeyEpoch(2));
+        assert!(open_bytes(&newest, &[b"test"], &old).is_err());
+        let first = ring.unwrap(&tenant("a"), KeyEpoch(1)).await.unwrap();
+        assert_eq!(open_bytes(&first, &[b"test"], &old).unwrap(), b"secret");
+    }
+    assert!(matches!(ring.rotate(&tenant("new")), Err(KeyRingError::NoKey(_))));
+}
+
+#[tokio::test]
+async fn a_key_file_is_of_no_use_as_another_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = LocalKeyRing::open(folder.path()).unwrap();
+    ring.data_key(&tenant("a")).await.unwrap();
+    std::fs::copy(ring.folder.join("a.1"), ring.folder.join("a.2")).unwrap();
+    assert!(matches!(ring.unwrap(&tenant("a"), KeyEpoch(2)).await, Err(StorageError::Damaged(_))));
 }
 
 #[tokio::test]
