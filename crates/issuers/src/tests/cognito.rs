@@ -50,6 +50,9 @@ impl Pool {
         let flows = ["ALLOW_ADMIN_USER_PASSWORD_AUTH"];
         let made = json!({ "UserPoolId": id, "ClientName": "app", "ExplicitAuthFlows": flows });
         let client = call(&endpoint, "CreateUserPoolClient", made).await["UserPoolClient"]["ClientId"].as_str().unwrap().to_owned();
+        for group in ["practitioner", "auditor"] {
+            call(&endpoint, "CreateGroup", json!({ "UserPoolId": id, "GroupName": group })).await;
+        }
         Self { endpoint, id, client }
     }
 
@@ -60,7 +63,6 @@ impl Pool {
         call(&self.endpoint, "AdminCreateUser", user).await;
         let password = json!({ "UserPoolId": pool, "Username": name, "Password": "Secret-123", "Permanent": true });
         call(&self.endpoint, "AdminSetUserPassword", password).await;
-        call(&self.endpoint, "CreateGroup", json!({ "UserPoolId": pool, "GroupName": group })).await;
         call(&self.endpoint, "AdminAddUserToGroup", json!({ "UserPoolId": pool, "Username": name, "GroupName": group })).await;
     }
 
