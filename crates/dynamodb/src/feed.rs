@@ -26,6 +26,7 @@ use crate::item::TransactionId;
 use crate::store::{Core, DynamoStore};
 use crate::sweep;
 
+mod event;
 mod image;
 mod record;
 #[cfg(test)]

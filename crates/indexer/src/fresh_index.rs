@@ -12,7 +12,7 @@ use fhirpool_storage::{
     CandidateIndex, ExactLookup, Freshness, ResourceStore, Result, SearchIndex, SearchPage, SearchRequest, StorageError,
 };
 
-use crate::{Extraction, Recency};
+use crate::{Extraction, Recency, seen};
 
 mod check;
 mod exact;
@@ -70,7 +70,7 @@ impl SearchIndex for FreshIndex {
         // The picture last: the closer it is to the index's, the less has changed between the two.
         let view = match &request.view {
             Some(view) => view.clone(),
-            None => store.view(access).await?,
+            None => seen::keeping(access, store.view(access).await?),
         };
         self.fill(access, request, view, caught_up).await
     }

@@ -30,6 +30,7 @@ mod progress;
 mod rebuild;
 mod redrive;
 mod refresher;
+mod seen;
 mod settings;
 mod shard;
 #[cfg(test)]

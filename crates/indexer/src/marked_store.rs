@@ -9,8 +9,8 @@ use fhirpool_storage::{
     Commit, CommitOutcome, Freshness, HistoryPage, HistoryRequest, HistoryScope, ResourceStore, Result, StoredVersion, View,
 };
 
-use crate::Recency;
 use crate::marks::Cover;
+use crate::{Recency, seen};
 
 /// Marks a client's writes before they are acknowledged, and lets histories of types and tenants, which are told from the
 /// change log, wait for them. Where such a history does not get there in time it is told as it is: a history has no place to
@@ -59,7 +59,7 @@ impl ResourceStore for MarkedStore {
     }
 
     async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> Result<Vec<Option<StoredVersion>>> {
-        self.store.read_many(access, view, keys).await
+        seen::read_many(&*self.store, access, view, keys).await
     }
 
     async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> Result<Option<StoredVersion>> {

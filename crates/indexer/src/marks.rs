@@ -1,6 +1,6 @@
 //! Which clients have written lately, on whichever node.
 //!
-//! A client is a tenant's subject with its application. Before a write is acknowledged, a mark stands in the control table that
+//! A client is a tenant's subject, as its issuer names it, with its application. Before a write is acknowledged, a mark stands in the control table that
 //! reaches beyond the time of that write. Marks reach ahead, so that a busy client's is written once in a while and not once a
 //! write. A search must wait for what was written until the mark's time, but for nothing later than its own arrival.
 //!
@@ -21,13 +21,19 @@ use crate::Clock;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct ClientKey {
     tenant: TenantId,
+    issuer: Box<str>,
     subject: Box<str>,
     application: Option<Box<str>>,
 }
 
 impl ClientKey {
     fn of(access: &ReadAccess) -> Self {
-        Self { tenant: access.tenant().clone(), subject: access.subject().into(), application: access.client().map(Into::into) }
+        Self {
+            tenant: access.tenant().clone(),
+            issuer: access.issuer().into(),
+            subject: access.subject().into(),
+            application: access.client().map(Into::into),
+        }
     }
 }
 

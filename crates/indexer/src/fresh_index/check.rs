@@ -7,6 +7,7 @@ use fhirpool_storage::{Content, Result, StorageError, StoredVersion, View};
 
 use super::FreshIndex;
 use crate::extraction::bytes_of;
+use crate::seen;
 
 /// A resource as the picture shows it, which must be looked at again.
 pub(super) struct Suspect {
@@ -23,7 +24,7 @@ impl FreshIndex {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let versions = self.parts.store.read_many(access, view, keys).await?;
+        let versions = seen::read_many(&*self.parts.store, access, view, keys).await?;
         Ok(versions.into_iter().map(|version| version.filter(|version| version.content != Content::Deleted)).collect())
     }
 
