@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_api::ApiState;
-use fhirpool_authz::{LocalIssuer, LocalKeyError, Quotas, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, Quotas, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -144,7 +144,12 @@ impl Server {
 
     /// A token of its own issuer; `None` where it has none.
     pub fn token(&self, request: &TokenRequest) -> Option<Result<String, LocalKeyError>> {
-        self.issuer.as_ref().map(|issuer| issuer.issue(request, issuer::now()))
+        self.launched_token(request, &Launch::default())
+    }
+
+    /// The same, with the context of a SMART launch.
+    pub fn launched_token(&self, request: &TokenRequest, launch: &Launch) -> Option<Result<String, LocalKeyError>> {
+        self.issuer.as_ref().map(|issuer| issuer.issue_launched(request, launch, issuer::now()))
     }
 
     /// Takes no more connections, lets requests under way finish within the drain time, closes the parts.

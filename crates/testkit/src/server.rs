@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use fhirpool_authz::{TenantId, TokenRequest};
+use fhirpool_authz::{Launch, TenantId, TokenRequest};
+use fhirpool_fhir::ResourceId;
 use fhirpool_server::Server;
 use fhirpool_server::config::{Config, Given, Profile};
 
@@ -95,6 +96,19 @@ impl TestServer {
             ttl_s: 3_600,
         };
         self.server.token(&request).expect("servers of tests have an issuer of their own").unwrap()
+    }
+
+    /// A token of the same someone with scopes instead of groups, launched for a patient.
+    pub fn token_with_scopes(&self, tenant: &str, scopes: &[&str], patient: &str) -> String {
+        let request = TokenRequest {
+            tenant: TenantId::parse(tenant).unwrap(),
+            subject: "tester".to_owned(),
+            groups: Vec::new(),
+            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            ttl_s: 3_600,
+        };
+        let launch = Launch { patient: ResourceId::parse(patient), ..Launch::default() };
+        self.server.launched_token(&request, &launch).expect("servers of tests have an issuer of their own").unwrap()
     }
 
     /// A practitioner's client of a tenant.
