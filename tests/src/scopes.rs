@@ -27,10 +27,10 @@ async fn fill(all: &Client) {
     assert!(all.put("Practitioner/d", practitioner).await.status < 300);
     for patient in ["p", "q"] {
         let resource = format!(r#"{{"resourceType":"Patient","id":"{patient}","name":[{{"family":"Family-{patient}"}}]}}"#);
-        assert!(all.put(&format!("Patient/{patient}"), &resource).await.status < 300);
+        assert!(all.put(&format!("Patient/{patient}"), resource).await.status < 300);
         for number in 0..3 {
             let id = format!("{patient}{number}");
-            assert!(all.put(&format!("Observation/{id}"), &observation(&id, patient, "d")).await.status < 300);
+            assert!(all.put(&format!("Observation/{id}"), observation(&id, patient, "d")).await.status < 300);
         }
     }
 }
@@ -93,19 +93,19 @@ async fn a_patients_app_sees_and_changes_its_patient_alone(profile: Profile) {
         let told = mine.get(history).await;
         assert!(told.status == 200 && !told.text().contains("CANARY-q") && told.text().contains("CANARY-p"), "{history}: {}", told.text());
     }
-    assert_eq!(mine.put("Observation/q0", &observation("q0", "p", "d")).await.status, 404);
-    assert_eq!(mine.put("Observation/p0", &observation("p0", "q", "d")).await.status, 403);
-    assert_eq!(mine.post("Observation", &observation("x", "q", "d")).await.status, 403);
+    assert_eq!(mine.put("Observation/q0", observation("q0", "p", "d")).await.status, 404);
+    assert_eq!(mine.put("Observation/p0", observation("p0", "q", "d")).await.status, 403);
+    assert_eq!(mine.post("Observation", observation("x", "q", "d")).await.status, 403);
     assert_eq!(mine.send("DELETE", "Observation/q0", &[], "").await.status, 200);
     assert_eq!(all.get("Observation/q0").await.status, 200);
     let entries = r#"{"request":{"method":"GET","url":"Observation/q0"}},{"request":{"method":"GET","url":"Observation?subject=Patient/q"}},{"request":{"method":"GET","url":"Observation/p0"}}"#;
-    let batch = mine.post("", &format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entries}]}}"#)).await;
+    let batch = mine.post("", format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entries}]}}"#)).await;
     let statuses: Vec<String> =
         batch.json()["entry"].as_array().unwrap().iter().map(|entry| entry["response"]["status"].as_str().unwrap().to_owned()).collect();
     assert_eq!(statuses, ["404", "200", "200"]);
     assert!(!batch.text().contains("CANARY-q"));
     // What moves to another patient is gone for this one, and its earlier versions are not.
-    assert_eq!(all.put("Observation/p2", &observation("p2", "q", "d")).await.status, 200);
+    assert_eq!(all.put("Observation/p2", observation("p2", "q", "d")).await.status, 200);
     assert_eq!(mine.get("Observation/p2").await.status, 404);
     assert_eq!(mine.get("Observation/p2/_history/1").await.status, 200);
     assert_eq!(ids(&mine.get("Observation").await), ["p0", "p1"]);
