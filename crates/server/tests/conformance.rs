@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Mutex;
+
 use fhirpool_authz::TenantId;
 use fhirpool_server::config::{Config, Given};
 use fhirpool_server::deployment;
@@ -14,11 +16,15 @@ async fn make(tenants: Vec<TenantId>) -> Stores {
     let given = Given {
         tenant: tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect(),
         search_wait_ms_max: Some(20_000),
+        // One machine has one clock, and DynamoDB Local's stream is at once.
+        clock_margin_ms: Some(1),
+        stream_margin_ms: Some(10),
+        index_refresh_ms: Some(10),
         ..made.given()
     };
     let opened = deployment::open(&Config::resolve(given, None).unwrap()).await.unwrap();
     let (resources, index) = (opened.store.clone(), opened.index.clone());
-    Stores { resources, index, pictures: false, keep: Box::new((opened, made)) }
+    Stores { resources, index, pictures: false, keep: Box::new((Mutex::new(opened), made)) }
 }
 
 fhirpool_storage::store_conformance!(crate::make);
