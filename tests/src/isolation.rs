@@ -4,7 +4,15 @@ mod attacks;
 mod seed;
 
 use fhirpool_api::routes::{ROUTES, Route};
+use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, Response, TestServer};
+
+use crate::profiles::on_each_profile;
+
+on_each_profile!(
+    every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped,
+    a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing,
+);
 
 /// What a route answers to those it should tell nothing.
 struct Row {
@@ -99,9 +107,8 @@ async fn ask(client: &Client, method: &str, route: &Route) -> Response {
     client.send(method, &path(route), headers, body).await
 }
 
-#[tokio::test]
-async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped() {
-    let server = TestServer::start(&["home", "away"]).await;
+async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped(profile: Profile) {
+    let server = TestServer::start_on(profile, &["home", "away"], Given::default()).await;
     let home = server.client("home");
     assert_eq!(home.put("Patient/p", r#"{"resourceType":"Patient","id":"p"}"#).await.status, 201);
     let before = home.get("_history").await.json()["total"].clone();
@@ -142,9 +149,8 @@ async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing() {
-    let server = TestServer::start(&["home", "away"]).await;
+async fn a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing(profile: Profile) {
+    let server = TestServer::start_on(profile, &["home", "away"], Given::default()).await;
     let token = Some(server.token("away"));
     for route in ROUTES.iter().filter(|route| !route.is_open()) {
         let there = ask(&Client::new(format!("{}/tenant/home", server.root()), token.clone()), route.method.as_str(), route).await;

@@ -3,10 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a surprise is a failure")]
 
 mod crash;
+mod differential;
 mod edges;
 mod fuzz;
+mod indexing;
 mod isolation;
+mod nodes;
+mod profiles;
 mod scenarios;
+mod scopes;
+mod services;
 mod synthea;
 mod telemetry;
 mod tls;

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Scenario, TestServer, run_scenario};
+
+use crate::profiles::on_each_profile;
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -11,11 +14,12 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-#[tokio::test]
-async fn every_scenario_is_answered_as_written() {
+on_each_profile!(every_scenario_is_answered_as_written);
+
+async fn every_scenario_is_answered_as_written(profile: Profile) {
     let files = files();
     let names: Vec<String> = files.iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    let server = TestServer::start(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let server = TestServer::start_on(profile, &names.iter().map(String::as_str).collect::<Vec<_>>(), Given::default()).await;
     let mut failures = Vec::new();
     let mut steps = 0;
     for (file, name) in files.iter().zip(&names) {

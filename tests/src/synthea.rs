@@ -2,8 +2,11 @@
 
 use std::io::Read;
 
+use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, TestServer, data};
 use serde_json::Value;
+
+use crate::profiles::on_each_profile;
 
 fn bundle(path: &std::path::Path) -> String {
     let mut text = String::new();
@@ -25,9 +28,10 @@ async fn total(client: &Client, search: &str) -> u64 {
     response.json()["total"].as_u64().unwrap_or_else(|| panic!("{search}: no total in {}", response.text()))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn synthea_loads_and_is_found() {
-    let server = TestServer::start(&["synthea"]).await;
+on_each_profile!(synthea_loads_and_is_found);
+
+async fn synthea_loads_and_is_found(profile: Profile) {
+    let server = TestServer::start_on(profile, &["synthea"], Given { search_wait_ms_max: Some(60_000), ..Given::default() }).await;
     let client = server.client("synthea");
     let mut expected = std::collections::BTreeMap::<String, u64>::new();
     let mut patient = Value::Null;

@@ -1,11 +1,20 @@
 //! One tenant tries everything to learn of another. The same attacks run on two servers, on one of which the other tenants hold
 //! nothing: whatever the attacker receives must be the same on both, and never hold what only the other tenants know.
 
+use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, Response, TestServer};
 use regex::Regex;
 
 use super::seed::{CANARY, fill_attacker, fill_other};
+use crate::profiles::on_each_profile;
 use crate::wire;
+
+on_each_profile!(
+    what_a_tenant_receives_does_not_depend_on_what_others_hold,
+    the_attacks_find_what_there_is_to_find_for_whom_it_belongs_to,
+    page_links_are_worth_nothing_to_others,
+    the_default_tenant_is_closed_to_others_too,
+);
 
 /// The attacker, and tenants whose names begin like it or differ by case.
 const ATTACKER: &str = "t1";
@@ -367,11 +376,13 @@ async fn attack(server: &TestServer, other_id: &'static str, is_filled: bool) ->
     campaign.received
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_tenant_receives_does_not_depend_on_what_others_hold() {
+async fn what_a_tenant_receives_does_not_depend_on_what_others_hold(profile: Profile) {
     for other in OTHERS {
         let tenants = [ATTACKER, other];
-        let (empty, full) = (TestServer::start(&tenants).await, TestServer::start(&tenants).await);
+        let (empty, full) = (
+            TestServer::start_on(profile, &tenants, Given::default()).await,
+            TestServer::start_on(profile, &tenants, Given::default()).await,
+        );
         let (alone, beside) = tokio::join!(attack(&empty, other, false), attack(&full, other, true));
         assert_eq!(alone.len(), beside.len());
         for ((request, alone), (_, beside)) in alone.iter().zip(&beside) {
@@ -383,9 +394,8 @@ async fn what_a_tenant_receives_does_not_depend_on_what_others_hold() {
     }
 }
 
-#[tokio::test]
-async fn the_attacks_find_what_there_is_to_find_for_whom_it_belongs_to() {
-    let server = TestServer::start(&["t1", "t10"]).await;
+async fn the_attacks_find_what_there_is_to_find_for_whom_it_belongs_to(profile: Profile) {
+    let server = TestServer::start_on(profile, &["t1", "t10"], Given::default()).await;
     let (attacker, other) = (server.client("t1"), server.client("t10"));
     fill_other(&other, &attacker).await;
     let mut blind = Vec::new();
@@ -404,9 +414,8 @@ async fn the_attacks_find_what_there_is_to_find_for_whom_it_belongs_to() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn page_links_are_worth_nothing_to_others() {
-    let server = TestServer::start(&["t1", "t10"]).await;
+async fn page_links_are_worth_nothing_to_others(profile: Profile) {
+    let server = TestServer::start_on(profile, &["t1", "t10"], Given::default()).await;
     let (attacker, other) = (server.client("t1"), server.client("t10"));
     for client in [&attacker, &other] {
         for number in 0..4 {
@@ -438,10 +447,9 @@ async fn page_links_are_worth_nothing_to_others() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn the_default_tenant_is_closed_to_others_too() {
+async fn the_default_tenant_is_closed_to_others_too(profile: Profile) {
     let given = fhirpool_server::config::Given { default_tenant: Some("t10".into()), ..Default::default() };
-    let server = TestServer::start_with(&["t1", "t10"], given).await;
+    let server = TestServer::start_on(profile, &["t1", "t10"], given).await;
     fill_other(&server.client("t10"), &server.client("t1")).await;
     let at_root = |tenant: &str| Client::new(server.root(), Some(server.token(tenant)));
     assert_eq!(at_root("t10").get("/Patient/b-pat").await.status, 200);
