@@ -84,5 +84,5 @@ pub(super) fn label(version: &StoredVersion) -> String {
 
 pub(super) fn member(version: &StoredVersion, name: &str) -> String {
     let document = Document::parse(text(version)).unwrap();
-    document.root().get_str(name).unwrap_or_default().to_owned()
+    document.root().get_str(name).unwrap_or_default().into_owned()
 }

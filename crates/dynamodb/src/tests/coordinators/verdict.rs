@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fhirpool_storage::conformance::{history, key, parts, put};
+use fhirpool_storage::conformance::{history, key, parts, put, text};
 use fhirpool_storage::{Assumption, CommitOutcome, HistoryScope, StoredVersion};
 
 use super::notes::{Notes, Seen, label, member};
@@ -70,7 +70,8 @@ fn assert_no_transaction_is_torn(stored: &Stored, notes: &Notes) -> BTreeMap<Str
             assert_eq!(told.len(), parts.len(), "{label} is not what was told");
         }
     }
-    let versions = |parts: BTreeMap<&'static str, &StoredVersion>| parts.into_iter().map(|(name, version)| (name, version.version.0)).collect();
+    let versions =
+        |parts: BTreeMap<&'static str, &StoredVersion>| parts.into_iter().map(|(name, version)| (name, version.version.0)).collect();
     commits.into_iter().map(|(label, parts)| (label, versions(parts))).collect()
 }
 
@@ -101,9 +102,9 @@ async fn assert_one_patient_an_identifier(store: &DynamoStore, notes: &Notes) {
     let mut patients: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for key in keys(store, &tenant("a")).await.into_iter().filter(|key| key.resource_type.name() == "Patient") {
         let Some(version) = store.read(&read_access("a"), &key).await.unwrap() else { continue };
-        let body = fhirpool_storage::conformance::text(&version).to_owned();
-        let identifier = IDENTIFIERS.into_iter().find(|identifier| body.contains(&format!("\"value\":\"{identifier}\""))).unwrap();
-        patients.entry(identifier.to_owned()).or_default().push(key.to_string());
+        let document = Document::parse(text(&version)).unwrap();
+        let identifier = document.root().get("identifier").unwrap().elements().next().unwrap().get_str("value").unwrap().into_owned();
+        patients.entry(identifier).or_default().push(key.to_string());
     }
     for (identifier, names) in &patients {
         assert_eq!(names.len(), 1, "several Patients have {identifier}");
@@ -113,7 +114,7 @@ async fn assert_one_patient_an_identifier(store: &DynamoStore, notes: &Notes) {
 }
 
 /// Nothing uncommitted is left after the sweeper, and everything can be written at once.
-pub(super) async fn assert_nothing_is_locked(store: &DynamoStore, folder: &Path) {
+pub(super) async fn assert_nothing_is_locked(store: &DynamoStore, notes: &Notes, folder: &Path) {
     let open: HashSet<crate::TransactionId> = transactions(store).await.into_iter().collect();
     for item in items(store).await {
         let is_version = crate::keys::version_of(&text_of(&item, crate::keys::SORT)).is_some();
@@ -126,7 +127,7 @@ pub(super) async fn assert_nothing_is_locked(store: &DynamoStore, folder: &Path)
     let changes = NAMES.iter().map(|name| put(name, "\"language\":\"last\",\"implicitRules\":\"of 6\"")).collect();
     let outcome = impatient.commit(&write_access("a"), Commit { changes, assumptions: Vec::new() }).await;
     assert!(matches!(outcome, Ok(CommitOutcome::Committed { .. })), "{outcome:?}");
-    for identifier in IDENTIFIERS {
+    for (identifier, _) in &notes.created {
         let search = Arc::new(parts(&format!("Patient?identifier=urn:test|{identifier}"))[0].clone());
         let name = format!("Patient/{}", uuid::Uuid::new_v4());
         let members = format!("\"language\":\"last.{identifier}\",\"identifier\":[{{\"system\":\"urn:test\",\"value\":\"{identifier}\"}}]");

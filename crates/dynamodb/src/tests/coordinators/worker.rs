@@ -71,7 +71,7 @@ async fn live(store: &DynamoStore, pen: &Pen, mut random: Random, name: &str) {
         match random.below(8) {
             0 | 1 => update(store, pen, &mut random, &label).await,
             2 | 3 => bundle(store, pen, &mut random, &label).await,
-            4 => create(store, pen, &mut random, &label).await,
+            4 => create(store, pen, &label).await,
             5 => look_at_one(store, pen, &mut random).await,
             _ => look(store, pen).await,
         }
@@ -127,9 +127,9 @@ async fn commit(store: &DynamoStore, pen: &Pen, label: &str, changes: Vec<(&str,
     }
 }
 
-/// Makes a Patient under an identifier unless there is one.
-async fn create(store: &DynamoStore, pen: &Pen, random: &mut Random, label: &str) {
-    let identifier = random.pick(&IDENTIFIERS);
+/// Makes a Patient under an identifier unless there is one; all do so under the same, and a new one every second.
+async fn create(store: &DynamoStore, pen: &Pen, label: &str) {
+    let identifier = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let search = Arc::new(parts(&format!("Patient?identifier=urn:test|{identifier}"))[0].clone());
     let name = format!("Patient/{}", uuid::Uuid::new_v4());
     let members = format!("\"language\":\"{label}\",\"identifier\":[{{\"system\":\"urn:test\",\"value\":\"{identifier}\"}}]");
