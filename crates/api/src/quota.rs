@@ -1,26 +1,31 @@
-//! Quotas at the door: who asks too much is told when to come back (429), and everyone how their quota stands.
+//! Keys of applications and quotas at the door: who asks too much is told when to come back (429), and everyone how their quota stands.
 
-use fhirpool_authz::{Admission, Interaction, Principal, QuotaOf, Standing, points};
+use fhirpool_authz::{Admission, Asker, Interaction, Principal, QuotaOf, Standing, points};
 use fhirpool_fhir::IssueCode;
 use http::header::{HeaderName, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use crate::ApiState;
 use crate::answer::Answer;
 use crate::error::{ApiError, Result};
+use crate::negotiation::single;
 use crate::routes::Action;
 
 /// The headers of draft-ietf-httpapi-ratelimit-headers.
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Takes a request's points; `None` where there are no quotas.
-pub(crate) fn admit(state: &ApiState, principal: &Principal, action: Action) -> Result<Option<Admission>> {
+/// The key of the application, beside its user's token.
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Checks the key of the application and takes the request's points; `None` where there are neither keys nor quotas.
+pub(crate) fn admit(state: &ApiState, head: &Parts, principal: &Principal, action: Action) -> Result<Option<Admission>> {
     if !state.quotas.is_any() {
         return Ok(None);
     }
     let now_ms = state.interactions.clock.now().0;
-    match state.quotas.admit(principal.tenant(), principal.client(), points(interaction_of(action)), now_ms) {
+    match state.quotas.admit(asker(state, head, principal)?, points(interaction_of(action)), now_ms) {
         Ok(admission) => Ok(Some(admission)),
         Err(refusal) => {
             let seconds = refusal.retry_in_ms.div_ceil(1000).max(1);
@@ -32,12 +37,30 @@ pub(crate) fn admit(state: &ApiState, principal: &Principal, action: Action) -> 
     }
 }
 
+fn asker<'a>(state: &'a ApiState, head: &Parts, principal: &'a Principal) -> Result<Asker<'a>> {
+    let keys = state.quotas.api_keys();
+    let refused = |text: String| ApiError::new(StatusCode::FORBIDDEN, IssueCode::Forbidden, text);
+    let api_key = match keys.is_empty() {
+        // Clients of a gateway that wants one send it here, too.
+        true => None,
+        false => {
+            let given = single(&head.headers, &X_API_KEY).map_err(|()| refused("x-api-key stands twice or is not UTF-8".to_owned()))?;
+            keys.check(principal.tenant(), given).map_err(|error| refused(error.to_string()))?
+        }
+    };
+    Ok(Asker { tenant: principal.tenant(), application: principal.client(), api_key })
+}
+
 /// Takes what a Bundle turned out to cost beyond its admission; one that failed costs as much as a write.
-pub(crate) fn charge_bundle(state: &ApiState, principal: &Principal, cost: Option<u64>) {
-    if state.quotas.is_any() {
-        let cost = cost.unwrap_or_else(|| u64::from(points(Interaction::Create)));
-        let more = cost.saturating_sub(u64::from(points(Interaction::Bundle)));
-        state.quotas.charge(principal.tenant(), principal.client(), more, state.interactions.clock.now().0);
+pub(crate) fn charge_bundle(state: &ApiState, head: &Parts, principal: &Principal, cost: Option<u64>) {
+    if !state.quotas.is_any() {
+        return;
+    }
+    let cost = cost.unwrap_or_else(|| u64::from(points(Interaction::Create)));
+    let more = cost.saturating_sub(u64::from(points(Interaction::Bundle)));
+    // The request was admitted, so its key is good.
+    if let Ok(asker) = asker(state, head, principal) {
+        state.quotas.charge(asker, more, state.interactions.clock.now().0);
     }
 }
 
@@ -54,6 +77,7 @@ fn headers(standings: &[Standing]) -> Vec<(HeaderName, HeaderValue)> {
     let name = |standing: &Standing| match standing.of {
         QuotaOf::Tenant => "tenant",
         QuotaOf::Application => "application",
+        QuotaOf::ApiKey => "api-key",
     };
     let join = |item: &dyn Fn(&Standing) -> String| standings.iter().map(item).collect::<Vec<_>>().join(", ");
     // The window is the time in which an empty quota fills up.

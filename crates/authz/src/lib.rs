@@ -8,6 +8,7 @@
 //! Deliberately absent: search (a limit is data here, `interactions` compiles it), HTTP, stores.
 
 mod access;
+mod api_key;
 mod grants;
 mod local_key;
 #[cfg(test)]
@@ -21,11 +22,12 @@ mod token;
 mod types;
 
 pub use access::{Access, AccessDenied, ReadAccess, WriteAccess, authorize};
+pub use api_key::{ApiKey, ApiKeyRefused, ApiKeys};
 pub use grants::{Grants, Leave, Limit};
 pub use local_key::{LocalIssuer, LocalKey, LocalKeyError, TokenRequest};
 pub use policy::{AccessFile, AuthorizationServer, Policy, PolicyError};
 pub use principal::Principal;
-pub use quota::{Admission, QuotaOf, QuotaRules, Quotas, Rate, Refusal, Standing, TenantQuota, points};
+pub use quota::{Admission, Asker, QuotaOf, QuotaRules, Quotas, Rate, Refusal, Standing, TenantQuota, points};
 pub use smart::Launch;
 pub use tenant::TenantId;
 pub use token::{Algorithm, Issuer, KeyError, KeySet, KeySource, RemoteIssuer, TokenError, TokenVerifier, is_safe_address};

@@ -1,4 +1,4 @@
-//! How much a tenant and an application may ask of the server: a rate of cost points with a burst, and requests at once.
+//! How much a tenant, an application and the holder of an API key may ask of the server: a rate of cost points with a burst, and requests at once.
 //!
 //! Points are taken when a request is admitted; what a request turns out to cost more (the entries of a Bundle) is taken behind
 //! it, so that a bucket may owe. Who owes waits. Limits hold on one node.
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Interaction, TenantId};
+use crate::{ApiKey, ApiKeys, Interaction, TenantId};
 
 /// A rate of points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct QuotaRules {
     pub deployment: TenantQuota,
     /// Of the others.
     pub tenants: HashMap<TenantId, TenantQuota>,
+    /// Keys of applications, with quotas of their own.
+    pub api_keys: ApiKeys,
 }
 
 /// What an interaction costs in points. A Bundle costs its entries, and at least as much as a read.
@@ -49,12 +51,14 @@ pub fn points(interaction: Interaction) -> u32 {
 }
 
 /// Whose points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QuotaOf {
     /// All of the tenant.
     Tenant,
     /// One application in it.
     Application,
+    /// One key in it.
+    ApiKey,
 }
 
 /// How a quota stands after a request.
@@ -95,11 +99,23 @@ pub struct Quotas {
     under_way: Mutex<HashMap<TenantId, Arc<AtomicU32>>>,
 }
 
-/// `None`: the tenant itself.
-type BucketKey = (TenantId, Option<Box<str>>);
+/// Whose bucket; the tenant's own has no name.
+type BucketKey = (TenantId, QuotaOf, Box<str>);
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The application, by the token.
+    pub application: Option<&'a str>,
+    /// The key that came along.
+    pub api_key: Option<&'a ApiKey>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
+    rate: Rate,
     /// In thousandths of points; negative where it owes.
     level: i64,
     at_ms: i64,
@@ -107,26 +123,26 @@ struct Bucket {
 
 impl Bucket {
     fn full(rate: Rate, now_ms: i64) -> Self {
-        Self { level: capacity(rate), at_ms: now_ms }
+        Self { rate, level: capacity(rate), at_ms: now_ms }
     }
 
-    fn refill(&mut self, rate: Rate, now_ms: i64) {
+    fn refill(&mut self, now_ms: i64) {
         let elapsed_ms = now_ms.saturating_sub(self.at_ms).max(0);
         // Points a second are thousandths a millisecond.
-        let refilled = self.level.saturating_add(elapsed_ms.saturating_mul(i64::from(rate.points_per_s)));
-        self.level = refilled.min(capacity(rate));
+        let refilled = self.level.saturating_add(elapsed_ms.saturating_mul(i64::from(self.rate.points_per_s)));
+        self.level = refilled.min(capacity(self.rate));
         self.at_ms = self.at_ms.max(now_ms);
     }
 
     /// How long until so much is there, in milliseconds.
-    fn wait_ms(&self, rate: Rate, level: i64) -> u64 {
+    fn wait_ms(&self, level: i64) -> u64 {
         let missing = level.saturating_sub(self.level).max(0) as u64;
-        missing.div_ceil(u64::from(rate.points_per_s.max(1)))
+        missing.div_ceil(u64::from(self.rate.points_per_s.max(1)))
     }
 
-    fn standing(&self, of: QuotaOf, rate: Rate) -> Standing {
+    fn standing(&self, of: QuotaOf) -> Standing {
         let left_points = (self.level.max(0) / 1000) as u32;
-        Standing { of, rate, left_points, full_in_ms: self.wait_ms(rate, capacity(rate)) }
+        Standing { of, rate: self.rate, left_points, full_in_ms: self.wait_ms(capacity(self.rate)) }
     }
 }
 
@@ -146,51 +162,58 @@ impl Quotas {
     /// Whether anything is limited at all.
     pub fn is_any(&self) -> bool {
         let limits = |quota: &TenantQuota| *quota != TenantQuota::default();
-        limits(&self.rules.deployment) || self.rules.tenants.values().any(limits)
+        limits(&self.rules.deployment) || self.rules.tenants.values().any(limits) || !self.rules.api_keys.is_empty()
+    }
+
+    /// The keys of applications.
+    pub fn api_keys(&self) -> &ApiKeys {
+        &self.rules.api_keys
     }
 
     fn of(&self, tenant: &TenantId) -> TenantQuota {
         self.rules.tenants.get(tenant).copied().unwrap_or(self.rules.deployment)
     }
 
-    /// Admits a request and takes its points from the tenant and the application, from both or from neither.
-    pub fn admit(&self, tenant: &TenantId, application: Option<&str>, points: u32, now_ms: i64) -> Result<Admission, Refusal> {
-        let quota = self.of(tenant);
+    /// The rates that hold for someone, and whose they are.
+    fn rates<'a>(&self, asker: Asker<'a>) -> impl Iterator<Item = (QuotaOf, Rate, &'a str)> {
+        let quota = self.of(asker.tenant);
+        let of_key = asker.api_key.and_then(|key| Some((QuotaOf::ApiKey, key.rate?, key.name.as_str())));
+        let of_tenant = quota.tenant.map(|rate| (QuotaOf::Tenant, rate, ""));
+        let of_application = quota.application.map(|rate| (QuotaOf::Application, rate, asker.application.unwrap_or_default()));
+        of_tenant.into_iter().chain(of_application).chain(of_key)
+    }
+
+    /// Admits a request and takes its points from all that they are counted for, or from none.
+    pub fn admit(&self, asker: Asker<'_>, points: u32, now_ms: i64) -> Result<Admission, Refusal> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= Self::BUCKETS_MAX {
-            let rules = &self.rules;
-            buckets.retain(|(tenant, application), bucket| {
-                let quota = rules.tenants.get(tenant).copied().unwrap_or(rules.deployment);
-                let rate = if application.is_some() { quota.application } else { quota.tenant };
-                rate.is_some_and(|rate| {
-                    bucket.refill(rate, now_ms);
-                    bucket.level < capacity(rate)
-                })
+            buckets.retain(|_, bucket| {
+                bucket.refill(now_ms);
+                bucket.level < capacity(bucket.rate)
             });
         }
-        let wanted =
-            [(QuotaOf::Tenant, quota.tenant, None), (QuotaOf::Application, quota.application, Some(application.unwrap_or_default()))];
-        let wanted = wanted.into_iter().filter_map(|(of, rate, application)| Some((of, rate?, application)));
-        let mut looked_at = Vec::with_capacity(2);
-        for (of, rate, application) in wanted {
-            let key: BucketKey = (tenant.clone(), application.map(Into::into));
+        let mut looked_at = Vec::with_capacity(3);
+        for (of, rate, name) in self.rates(asker) {
+            let key: BucketKey = (asker.tenant.clone(), of, name.into());
             let mut bucket = buckets.get(&key).copied().unwrap_or_else(|| Bucket::full(rate, now_ms));
-            bucket.refill(rate, now_ms);
-            looked_at.push((of, rate, key, bucket));
+            bucket.refill(now_ms);
+            looked_at.push((key, bucket));
         }
         let needed = |rate: Rate| i64::from(points.min(rate.burst_points)) * 1000;
-        let wait_ms = looked_at.iter().map(|(_, rate, _, bucket)| bucket.wait_ms(*rate, needed(*rate))).max().unwrap_or(0);
-        let standings = |looked_at: &[(QuotaOf, Rate, BucketKey, Bucket)]| {
-            looked_at.iter().map(|(of, rate, _, bucket)| bucket.standing(*of, *rate)).collect::<Vec<_>>()
+        let wait_ms = looked_at.iter().map(|(_, bucket)| bucket.wait_ms(needed(bucket.rate))).max().unwrap_or(0);
+        let standings = |looked_at: &[(BucketKey, Bucket)]| -> Vec<Standing> {
+            looked_at.iter().map(|((_, of, _), bucket)| bucket.standing(*of)).collect()
         };
         if wait_ms > 0 {
             return Err(Refusal { retry_in_ms: wait_ms, standings: standings(&looked_at) });
         }
-        let under_way = match quota.requests_at_once_max {
+        let under_way = match self.of(asker.tenant).requests_at_once_max {
             None => None,
-            Some(most) => Some(self.enter(tenant, most).ok_or_else(|| Refusal { retry_in_ms: 1000, standings: standings(&looked_at) })?),
+            Some(most) => {
+                Some(self.enter(asker.tenant, most).ok_or_else(|| Refusal { retry_in_ms: 1000, standings: standings(&looked_at) })?)
+            }
         };
-        for (_, _, key, bucket) in &mut looked_at {
+        for (key, bucket) in &mut looked_at {
             bucket.level = bucket.level.saturating_sub(i64::from(points) * 1000);
             buckets.insert(key.clone(), *bucket);
         }
@@ -198,14 +221,12 @@ impl Quotas {
     }
 
     /// Takes points that a request turned out to cost more.
-    pub fn charge(&self, tenant: &TenantId, application: Option<&str>, points: u64, now_ms: i64) {
-        let quota = self.of(tenant);
+    pub fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(1000);
-        for (rate, application) in [(quota.tenant, None), (quota.application, Some(application.unwrap_or_default()))] {
-            let Some(rate) = rate else { continue };
-            let bucket = buckets.entry((tenant.clone(), application.map(Into::into))).or_insert_with(|| Bucket::full(rate, now_ms));
-            bucket.refill(rate, now_ms);
+        for (of, rate, name) in self.rates(asker) {
+            let bucket = buckets.entry((asker.tenant.clone(), of, name.into())).or_insert_with(|| Bucket::full(rate, now_ms));
+            bucket.refill(now_ms);
             bucket.level = bucket.level.saturating_sub(cost);
         }
     }
@@ -242,7 +263,11 @@ mod tests {
 
     fn quotas(tenant: Option<Rate>, application: Option<Rate>, requests_at_once_max: Option<u32>) -> Quotas {
         let deployment = TenantQuota { tenant, application, requests_at_once_max };
-        Quotas::new(QuotaRules { deployment, tenants: HashMap::new() })
+        Quotas::new(QuotaRules { deployment, ..QuotaRules::default() })
+    }
+
+    fn by<'a>(tenant: &'a TenantId, application: Option<&'a str>) -> Asker<'a> {
+        Asker { tenant, application, api_key: None }
     }
 
     const RATE: Rate = Rate { points_per_s: 10, burst_points: 100 };
@@ -251,14 +276,14 @@ mod tests {
     fn a_burst_is_spent_and_comes_back_at_the_rate() {
         let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
         for left in [80, 60, 40, 20, 0] {
-            assert_eq!(quotas.admit(&acme, None, 20, 0).unwrap().standings[0].left_points, left);
+            assert_eq!(quotas.admit(by(&acme, None), 20, 0).unwrap().standings[0].left_points, left);
         }
-        let refusal = quotas.admit(&acme, None, 20, 500).unwrap_err();
+        let refusal = quotas.admit(by(&acme, None), 20, 500).unwrap_err();
         assert_eq!((refusal.retry_in_ms, refusal.standings[0].left_points), (1500, 5));
-        assert!(quotas.admit(&acme, None, 20, 1999).is_err());
-        let standing = quotas.admit(&acme, None, 20, 2000).unwrap().standings[0];
+        assert!(quotas.admit(by(&acme, None), 20, 1999).is_err());
+        let standing = quotas.admit(by(&acme, None), 20, 2000).unwrap().standings[0];
         assert_eq!((standing.left_points, standing.full_in_ms), (0, 10_000));
-        assert!(quotas.admit(&tenant("acme10"), None, 100, 2000).is_ok());
+        assert!(quotas.admit(by(&tenant("acme10"), None), 100, 2000).is_ok());
     }
 
     #[test]
@@ -266,7 +291,7 @@ mod tests {
         let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
         let mut spent = 0;
         for now_ms in 0..100_000 {
-            if quotas.admit(&acme, None, 3, now_ms).is_ok() {
+            if quotas.admit(by(&acme, None), 3, now_ms).is_ok() {
                 spent += 3;
             }
         }
@@ -276,51 +301,63 @@ mod tests {
     #[test]
     fn more_than_a_burst_is_owed() {
         let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
-        assert!(quotas.admit(&acme, None, 1000, 0).is_ok());
-        assert_eq!(quotas.admit(&acme, None, 1, 0).unwrap_err().retry_in_ms, 90_100);
+        assert!(quotas.admit(by(&acme, None), 1000, 0).is_ok());
+        assert_eq!(quotas.admit(by(&acme, None), 1, 0).unwrap_err().retry_in_ms, 90_100);
         let other = tenant("other");
-        assert!(quotas.admit(&other, None, 1, 0).is_ok());
-        quotas.charge(&other, None, 199, 0);
-        assert_eq!(quotas.admit(&other, None, 1, 0).unwrap_err().retry_in_ms, 10_100);
+        assert!(quotas.admit(by(&other, None), 1, 0).is_ok());
+        quotas.charge(by(&other, None), 199, 0);
+        assert_eq!(quotas.admit(by(&other, None), 1, 0).unwrap_err().retry_in_ms, 10_100);
     }
 
     #[test]
     fn an_application_has_its_own_and_takes_from_neither_where_one_refuses() {
         let small = Rate { points_per_s: 1, burst_points: 10 };
         let (quotas, acme) = (quotas(Some(RATE), Some(small), None), tenant("acme"));
-        assert!(quotas.admit(&acme, Some("a"), 10, 0).is_ok());
+        assert!(quotas.admit(by(&acme, Some("a")), 10, 0).is_ok());
         for _ in 0..50 {
-            assert!(quotas.admit(&acme, Some("a"), 10, 0).is_err());
+            assert!(quotas.admit(by(&acme, Some("a")), 10, 0).is_err());
         }
-        let admitted = quotas.admit(&acme, Some("b"), 10, 0).unwrap();
+        let admitted = quotas.admit(by(&acme, Some("b")), 10, 0).unwrap();
         assert_eq!(admitted.standings.iter().map(|standing| standing.left_points).collect::<Vec<_>>(), [80, 0]);
+    }
+
+    #[test]
+    fn a_key_has_its_own_in_each_tenant() {
+        let key =
+            ApiKey { name: "portal".into(), digest: [0; 32], tenants: Vec::new(), rate: Some(Rate { points_per_s: 1, burst_points: 5 }) };
+        let (quotas, acme, other) = (quotas(Some(RATE), None, None), tenant("acme"), tenant("other"));
+        let with_key = |tenant| Asker { tenant, application: Some("portal"), api_key: Some(&key) };
+        assert_eq!(quotas.admit(with_key(&acme), 5, 0).unwrap().standings.len(), 2);
+        assert!(quotas.admit(with_key(&acme), 5, 0).is_err());
+        assert!(quotas.admit(by(&acme, Some("portal")), 5, 0).is_ok());
+        assert!(quotas.admit(with_key(&other), 5, 0).is_ok());
     }
 
     #[test]
     fn requests_at_once_are_counted_while_they_last() {
         let (quotas, acme) = (quotas(None, None, Some(2)), tenant("acme"));
-        let first = quotas.admit(&acme, None, 1, 0).unwrap();
-        let _second = quotas.admit(&acme, None, 1, 0).unwrap();
-        assert_eq!(quotas.admit(&acme, None, 1, 0).unwrap_err().retry_in_ms, 1000);
-        assert!(quotas.admit(&tenant("other"), None, 1, 0).is_ok());
+        let first = quotas.admit(by(&acme, None), 1, 0).unwrap();
+        let _second = quotas.admit(by(&acme, None), 1, 0).unwrap();
+        assert_eq!(quotas.admit(by(&acme, None), 1, 0).unwrap_err().retry_in_ms, 1000);
+        assert!(quotas.admit(by(&tenant("other"), None), 1, 0).is_ok());
         drop(first);
-        assert!(quotas.admit(&acme, None, 1, 0).is_ok());
+        assert!(quotas.admit(by(&acme, None), 1, 0).is_ok());
     }
 
     #[test]
     fn a_clock_that_goes_back_gives_nothing() {
         let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
-        assert!(quotas.admit(&acme, None, 100, 10_000).is_ok());
-        assert!(quotas.admit(&acme, None, 1, 0).is_err());
-        assert!(quotas.admit(&acme, None, 1, 10_099).is_err());
-        assert!(quotas.admit(&acme, None, 1, 10_100).is_ok());
+        assert!(quotas.admit(by(&acme, None), 100, 10_000).is_ok());
+        assert!(quotas.admit(by(&acme, None), 1, 0).is_err());
+        assert!(quotas.admit(by(&acme, None), 1, 10_099).is_err());
+        assert!(quotas.admit(by(&acme, None), 1, 10_100).is_ok());
     }
 
     #[test]
     fn full_buckets_are_forgotten() {
         let quotas = quotas(Some(RATE), None, None);
         for number in 0..Quotas::BUCKETS_MAX + 10 {
-            assert!(quotas.admit(&tenant(&format!("t{number}")), None, 1, number as i64 * 1000).is_ok());
+            assert!(quotas.admit(by(&tenant(&format!("t{number}")), None), 1, number as i64 * 1000).is_ok());
         }
         assert!(quotas.buckets.lock().unwrap().len() < 100);
     }

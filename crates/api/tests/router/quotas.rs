@@ -1,7 +1,7 @@
 //! Quotas over HTTP.
 
 use axum::body::Body;
-use fhirpool_authz::{QuotaRules, Rate, TenantQuota};
+use fhirpool_authz::{AccessFile, QuotaRules, Rate, TenantQuota};
 use http::StatusCode;
 
 use crate::support::{Api, PATIENT, token};
@@ -59,4 +59,27 @@ async fn a_bundle_costs_its_entries() {
 async fn without_quotas_nothing_is_said_of_them() {
     let api = Api::new().await;
     assert_eq!(api.get("Patient").await.header("ratelimit"), "");
+}
+
+#[tokio::test]
+async fn keys_of_applications_are_demanded_where_they_are_required() {
+    // SHA-256 of "secret".
+    let text = "api_keys_required = true\n[[api_key]]\nname = \"portal\"\ntenants = [\"acme\"]\nquota = { points_per_second = 1, burst_points = 25 }\n
+        sha256 = \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"";
+    let api = Api::with_quotas(AccessFile::parse(text).unwrap().quotas).await;
+    let get = async |key: &str| api.send("GET", "Patient", &[("x-api-key", key)], Body::empty()).await;
+    for wrong in ["", "secret2", "Secret"] {
+        let refused = get(wrong).await;
+        assert_eq!((refused.status, refused.issue().as_str()), (StatusCode::FORBIDDEN, "forbidden"), "{wrong}");
+    }
+    let other = format!("Bearer {}", token("other", "practitioner", 0));
+    let headers = [("authorization", other.as_str()), ("x-api-key", "secret")];
+    assert_eq!(api.send("GET", "/tenant/other/Patient", &headers, Body::empty()).await.status, StatusCode::FORBIDDEN);
+    // A token is needed besides, and asked for first.
+    let headers = [("authorization", ""), ("x-api-key", "secret")];
+    assert_eq!(api.send("GET", "Patient", &headers, Body::empty()).await.status, StatusCode::UNAUTHORIZED);
+    let good = get("secret").await;
+    assert_eq!(good.status, StatusCode::OK);
+    assert!(good.header("ratelimit").starts_with("\"api-key\";r=5"), "{}", good.header("ratelimit"));
+    assert_eq!(get("secret").await.status, StatusCode::TOO_MANY_REQUESTS);
 }

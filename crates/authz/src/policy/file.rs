@@ -4,6 +4,7 @@
 //! defaults = true              # begin with the roles of FHIR Works (default: true where there is no [[rule]], else false)
 //! scopes_alone = false         # whether SMART scopes grant to a token without a group
 //! shared_types = []            # types outside of every patient's compartment that patient/ scopes may look at
+//! api_keys_required = false    # true: no request with a token goes without a good x-api-key
 //!
 //! [[rule]]
 //! effect = "allow"             # or "deny", which wins
@@ -22,6 +23,11 @@
 //!
 //! [application_quota]          # of each application within a tenant
 //! points_per_second = 100
+//!
+//! [[api_key]]
+//! name = "portal"
+//! sha256 = "…"                  # of the key, in hexadecimal digits
+//! quota = { points_per_second = 50 }
 //!
 //! [[issuer]]
 //! url = "https://issuer.example"         # the claim iss; discovery is below it
@@ -46,6 +52,7 @@ use crate::TenantId;
 use crate::quota::{QuotaRules, Rate, TenantQuota};
 use crate::token::{Algorithm, RemoteIssuer, is_safe_address};
 use crate::types::{Interaction, InteractionSet, TypeSet};
+use crate::{ApiKey, ApiKeys};
 
 /// What an access file says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,6 +112,10 @@ struct FileText {
     quota: Option<QuotaText>,
     application_quota: Option<RateText>,
     #[serde(default)]
+    api_keys_required: bool,
+    #[serde(default)]
+    api_key: Vec<ApiKeyText>,
+    #[serde(default)]
     issuer: Vec<IssuerText>,
     authorization_server: Option<AuthorizationServer>,
 }
@@ -147,6 +158,16 @@ struct QuotaText {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct ApiKeyText {
+    name: String,
+    sha256: String,
+    #[serde(default)]
+    tenants: Vec<String>,
+    quota: Option<RateText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RateText {
     points_per_second: u32,
     burst_points: Option<u32>,
@@ -177,7 +198,8 @@ impl AccessFile {
         let deployment = Rules { rules, scopes_alone: file.scopes_alone, shared_types };
         let mut policy = Policy { deployment, tenants: Default::default() };
         let of_deployment = read_quota("", file.quota.as_ref(), file.application_quota.as_ref(), TenantQuota::default())?;
-        let mut quotas = QuotaRules { deployment: of_deployment, ..QuotaRules::default() };
+        let api_keys = read_api_keys(&file.api_key, file.api_keys_required)?;
+        let mut quotas = QuotaRules { deployment: of_deployment, api_keys, ..QuotaRules::default() };
         for (name, tenant) in &file.tenant {
             let id = TenantId::parse(name)
                 .ok_or_else(|| PolicyError(format!("found the tenant {name:?}; allowed: 1 to 64 letters, digits, `-` and `_`")))?;
@@ -286,13 +308,7 @@ fn read_quota(
     application: Option<&RateText>,
     elsewhere: TenantQuota,
 ) -> Result<TenantQuota, PolicyError> {
-    let rate = |name: &str, points_per_s: u32, burst_points: Option<u32>| {
-        let burst_points = burst_points.unwrap_or(points_per_s.saturating_mul(4));
-        if points_per_s == 0 || burst_points == 0 {
-            return Err(PolicyError(format!("{place}{name}: found 0 points; allowed: 1 to {}", u32::MAX)));
-        }
-        Ok(Rate { points_per_s, burst_points })
-    };
+    let rate = |name: &str, points_per_s, burst_points| read_rate(&format!("{place}{name}"), points_per_s, burst_points);
     let mut read = elsewhere;
     if let Some(quota) = quota {
         read.tenant = match (quota.points_per_second, quota.burst_points) {
@@ -311,6 +327,52 @@ fn read_quota(
         read.application = Some(rate("application_quota", application.points_per_second, application.burst_points)?);
     }
     Ok(read)
+}
+
+fn read_rate(place: &str, points_per_s: u32, burst_points: Option<u32>) -> Result<Rate, PolicyError> {
+    let burst_points = burst_points.unwrap_or(points_per_s.saturating_mul(4));
+    if points_per_s == 0 || burst_points == 0 {
+        return Err(PolicyError(format!("{place}: found 0 points; allowed: 1 to {}", u32::MAX)));
+    }
+    Ok(Rate { points_per_s, burst_points })
+}
+
+fn read_api_keys(texts: &[ApiKeyText], is_required: bool) -> Result<ApiKeys, PolicyError> {
+    let mut keys: Vec<ApiKey> = Vec::with_capacity(texts.len());
+    for ApiKeyText { name, sha256, tenants, quota } in texts {
+        let place = format!("api_key {name:?}");
+        let digest = digest_of(sha256)
+            .ok_or_else(|| PolicyError(format!("{place}: sha256: found something else; allowed: 64 hexadecimal digits")))?;
+        if name.is_empty() || keys.iter().any(|other| other.name == *name || other.digest == digest) {
+            return Err(PolicyError(format!("{place}: found no name, or a name or key twice; allowed: each once")));
+        }
+        let rate =
+            quota.as_ref().map(|rate| read_rate(&format!("{place}: quota"), rate.points_per_second, rate.burst_points)).transpose()?;
+        keys.push(ApiKey { name: name.clone(), digest, tenants: read_tenants(&place, tenants)?, rate });
+    }
+    if is_required && keys.is_empty() {
+        return Err(PolicyError("api_keys_required: found true without an api_key; allowed: with one, or nobody gets in".to_owned()));
+    }
+    Ok(ApiKeys::new(keys, is_required))
+}
+
+fn digest_of(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+fn read_tenants(place: &str, names: &[String]) -> Result<Vec<TenantId>, PolicyError> {
+    let parse = |name: &String| {
+        TenantId::parse(name)
+            .ok_or_else(|| PolicyError(format!("{place}: tenants: found {name:?}; allowed: 1 to 64 letters, digits, `-` and `_`")))
+    };
+    names.iter().map(parse).collect()
 }
 
 /// What an address may be.
@@ -336,11 +398,7 @@ fn read_issuer(text: IssuerText) -> Result<RemoteIssuer, PolicyError> {
     let algorithm = Algorithm::parse(name).ok_or_else(|| {
         PolicyError(format!("{place}: algorithm: found {name:?}; allowed: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384"))
     })?;
-    let tenant = |name: &String| {
-        TenantId::parse(name)
-            .ok_or_else(|| PolicyError(format!("{place}: tenants: found {name:?}; allowed: 1 to 64 letters, digits, `-` and `_`")))
-    };
-    let tenants = text.tenants.iter().map(tenant).collect::<Result<_, _>>()?;
+    let tenants = read_tenants(&place, &text.tenants)?;
     let IssuerText { url, audiences, jwks_uri, token_uses, audience_bases, .. } = text;
     Ok(RemoteIssuer { url, jwks_uri, algorithm, audiences, tenant_audience_bases: audience_bases, token_uses, tenants })
 }

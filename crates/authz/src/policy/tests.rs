@@ -199,3 +199,28 @@ fn the_documented_file_is_a_good_one() {
     let file = AccessFile::parse(&commented.replace("https://…", "https://auth.example/keys")).unwrap();
     assert_eq!(file.issuers[0].tenants.len(), 1);
 }
+
+#[test]
+fn keys_of_applications_are_read_and_checked() {
+    let key = |name: &str, sha256: &str, rest: &str| format!("[[api_key]]\nname = {name:?}\nsha256 = {sha256:?}\n{rest}\n");
+    // Of "secret".
+    let good = "2BB80D537B1DA3E38BD30361AA855686BDE0EACD7162FEF6A25FE97BF527A25B";
+    let text = format!("api_keys_required = true\n{}", key("portal", good, "tenants = [\"acme\"]\nquota = { points_per_second = 5 }"));
+    let keys = AccessFile::parse(&text).unwrap().quotas.api_keys;
+    let found = keys.check(&tenant("acme"), Some("secret")).unwrap().unwrap();
+    assert_eq!((found.name.as_str(), found.rate.unwrap().burst_points), ("portal", 20));
+    assert!(keys.check(&tenant("other"), Some("secret")).is_err() && keys.check(&tenant("acme"), None).is_err());
+    for (text, expected) in [
+        (key("a", "00", ""), "64 hexadecimal digits"),
+        (key("a", &"zz".repeat(32), ""), "64 hexadecimal digits"),
+        (key("", good, ""), "no name"),
+        (key("a", good, "") + &key("b", good, ""), "twice"),
+        (key("a", good, "quota = { points_per_second = 0 }"), "found 0 points"),
+        (key("a", good, "tenants = [\"a/b\"]"), "tenants"),
+        ("api_keys_required = true".to_owned(), "nobody gets in"),
+    ] {
+        let error = AccessFile::parse(&text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains(good));
+    }
+}
