@@ -1,52 +1,13 @@
 //! Several nodes of the profile aws on the same services: each sees what the other acknowledged.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use fhirpool_server::config::Given;
 use fhirpool_testkit::{Deployment, TestServer};
 
-/// Writes through one node, each sought at once through the other.
-fn writes() -> usize {
-    std::env::var("FHIRPOOL_NODE_WRITES").map_or(60, |count| count.parse().unwrap())
-}
-
 fn given() -> Given {
-    // A machine that does much else besides may take its time; what is shown is that nothing is missed, and how long it took.
+    // A machine that does much else besides may take its time; what is shown is that nothing is missed.
     Given { search_wait_ms_max: Some(20_000), ..Given::default() }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_through_one_node_finds_what_its_client_wrote_through_another() {
-    let deployment = Arc::new(Deployment::create().await);
-    let (one, other) =
-        tokio::join!(TestServer::start_node(&deployment, &["fleet"], given()), TestServer::start_node(&deployment, &["fleet"], given()));
-    let (writer, reader) = (one.client("fleet"), other.client("fleet"));
-    let mut waits: Vec<Duration> = Vec::new();
-    let mut missed = 0;
-    for number in 0..writes() {
-        let text = format!(
-            r#"{{"resourceType":"Patient","identifier":[{{"system":"urn:n","value":"{number}"}}],"name":[{{"family":"N{number}x"}}]}}"#
-        );
-        let created = writer.post("Patient", text).await;
-        assert_eq!(created.status, 201, "{}", created.text());
-        let started = Instant::now();
-        let found = reader.get(&format!("Patient?family=N{number}x")).await;
-        waits.push(started.elapsed());
-        assert_eq!(found.status, 200, "{}", found.text());
-        missed += usize::from(found.json()["total"] != 1 || found.json()["entry"].as_array().map(Vec::len) != Some(1));
-    }
-    waits.sort();
-    let at = |percent: usize| waits[(waits.len() - 1) * percent / 100].as_millis();
-    println!(
-        "nodes: {} writes through one node, searches through the other: {missed} missed, p50 {} ms, p99 {} ms",
-        waits.len(),
-        at(50),
-        at(99)
-    );
-    assert_eq!(missed, 0, "a write was not found");
-    one.stop().await;
-    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,8 +35,8 @@ pub struct Step {
     /// The body.
     #[serde(default)]
     pub body: String,
-    /// The status it must have.
-    pub status: u16,
+    /// The status it must have; several where it depends on whom the address leads to.
+    pub status: Statuses,
     /// Headers it must have; a value between slashes is a part it must hold, an empty one says it must be absent.
     #[serde(default)]
     pub expect_headers: BTreeMap<String, String>,
@@ -52,6 +52,25 @@ pub struct Step {
     /// Name → JSON pointer, `header:Name` or `link:relation`, to remember.
     #[serde(default)]
     pub capture: BTreeMap<String, String>,
+}
+
+/// One status, or one of several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Statuses {
+    /// This one.
+    One(u16),
+    /// Any of these.
+    Any(Vec<u16>),
+}
+
+impl Statuses {
+    fn allow(&self, status: u16) -> bool {
+        match self {
+            Self::One(only) => *only == status,
+            Self::Any(all) => all.contains(&status),
+        }
+    }
 }
 
 impl Scenario {
@@ -110,8 +129,8 @@ fn link<'a>(bundle: &'a Value, relation: &str) -> Option<&'a str> {
 
 fn check(step: &Step, response: &Response, fill: &dyn Fn(&str) -> String) -> Vec<String> {
     let mut failures = Vec::new();
-    if response.status != step.status {
-        failures.push(format!("status {} instead of {}", response.status, step.status));
+    if !step.status.allow(response.status) {
+        failures.push(format!("status {} instead of {:?}", response.status, step.status));
     }
     for (name, expected) in &step.expect_headers {
         let (found, expected) = (response.header(name), fill(expected));

@@ -44,6 +44,9 @@ impl Core {
         };
         let mut entries = Vec::new();
         let mut last = None;
+        // Versions have no gaps: the newest one's number is how many there are.
+        let mut total = None;
+        let tells_all = request.after.is_none() && request.since.is_none() && request.at.is_none();
         loop {
             let batch = self.versions_below(&partition, successor.map(|place| place.version), request.limit).await?;
             let more_below = batch.last().is_some_and(|item| item.version.0 > 1);
@@ -52,25 +55,28 @@ impl Core {
                 if successor.is_none() && !self.is_committed(access, &item).await? {
                     continue;
                 }
+                if tells_all && successor.is_none() {
+                    total = Some(item.version.0);
+                }
                 let ended = successor.map(|place| place.last_updated);
                 let place = Place { version: item.version, last_updated: item.last_updated };
                 successor = Some(place);
                 if request.since.is_some_and(|since| item.last_updated < since) {
-                    return Ok(page(entries, None));
+                    return Ok(page(entries, None, total));
                 }
                 let current = |(from, to)| item.last_updated <= to && ended.is_none_or(|ended| ended > from);
                 if !request.at.is_none_or(current) {
                     continue;
                 }
                 if entries.len() == request.limit {
-                    return Ok(page(entries, last));
+                    return Ok(page(entries, last, total));
                 }
                 let version = self.bodies.open(access, key, &item).await?;
                 entries.push(HistoryEntry { key: key.clone(), version });
                 last = Some(place);
             }
             if !more_below {
-                return Ok(page(entries, None));
+                return Ok(page(entries, None, total));
             }
         }
     }
@@ -90,6 +96,6 @@ impl Core {
     }
 }
 
-fn page(entries: Vec<HistoryEntry>, next: Option<Place>) -> HistoryPage {
-    HistoryPage { entries, next: next.map(Place::write), total: None }
+fn page(entries: Vec<HistoryEntry>, next: Option<Place>, total: Option<u64>) -> HistoryPage {
+    HistoryPage { entries, next: next.map(Place::write), total }
 }
