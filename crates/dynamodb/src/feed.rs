@@ -132,7 +132,10 @@ impl StreamFeed {
                 Ok(false)
             }
             Err(GetRecordsError::TrimmedDataAccessException(_)) => {
-                lost(shard);
+                // Of a shard that has told nothing yet nothing can be missing: the local engine says so of one that was empty.
+                if reader.position.is_some() {
+                    lost(shard);
+                }
                 let position = reader.position.take();
                 *reader = self.open(shard, None).await?;
                 reader.position = position;
