@@ -95,8 +95,30 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 pub struct Quotas {
     rules: QuotaRules,
-    buckets: Mutex<HashMap<BucketKey, Bucket>>,
+    is_any: bool,
+    buckets: Mutex<Buckets>,
     under_way: Mutex<HashMap<TenantId, Arc<AtomicU32>>>,
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    all: HashMap<BucketKey, Bucket>,
+    /// At so many the full ones are forgotten.
+    sweep_at: usize,
+}
+
+impl Buckets {
+    /// Forgets full buckets once there are many, and again once they have doubled.
+    fn sweep(&mut self, now_ms: i64) {
+        if self.all.len() < self.sweep_at.max(Quotas::BUCKETS_MAX) {
+            return;
+        }
+        self.all.retain(|_, bucket| {
+            bucket.refill(now_ms);
+            bucket.level < capacity(bucket.rate)
+        });
+        self.sweep_at = 2 * self.all.len();
+    }
 }
 
 /// Whose bucket; the tenant's own has no name.
@@ -151,18 +173,19 @@ fn capacity(rate: Rate) -> i64 {
 }
 
 impl Quotas {
-    /// Buckets that are kept; when there are more, full ones are forgotten, which changes nothing.
+    /// Buckets that are kept at least; of more, full ones are forgotten, which changes nothing.
     const BUCKETS_MAX: usize = 10_000;
 
     /// Quotas by these rules, all of them full.
     pub fn new(rules: QuotaRules) -> Self {
-        Self { rules, ..Self::default() }
+        let limits = |quota: &TenantQuota| *quota != TenantQuota::default();
+        let is_any = limits(&rules.deployment) || rules.tenants.values().any(limits) || !rules.api_keys.is_empty();
+        Self { rules, is_any, ..Self::default() }
     }
 
     /// Whether anything is limited at all.
     pub fn is_any(&self) -> bool {
-        let limits = |quota: &TenantQuota| *quota != TenantQuota::default();
-        limits(&self.rules.deployment) || self.rules.tenants.values().any(limits) || !self.rules.api_keys.is_empty()
+        self.is_any
     }
 
     /// The keys of applications.
@@ -186,16 +209,11 @@ impl Quotas {
     /// Admits a request and takes its points from all that they are counted for, or from none.
     pub fn admit(&self, asker: Asker<'_>, points: u32, now_ms: i64) -> Result<Admission, Refusal> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= Self::BUCKETS_MAX {
-            buckets.retain(|_, bucket| {
-                bucket.refill(now_ms);
-                bucket.level < capacity(bucket.rate)
-            });
-        }
+        buckets.sweep(now_ms);
         let mut looked_at = Vec::with_capacity(3);
         for (of, rate, name) in self.rates(asker) {
             let key: BucketKey = (asker.tenant.clone(), of, name.into());
-            let mut bucket = buckets.get(&key).copied().unwrap_or_else(|| Bucket::full(rate, now_ms));
+            let mut bucket = buckets.all.get(&key).copied().unwrap_or_else(|| Bucket::full(rate, now_ms));
             bucket.refill(now_ms);
             looked_at.push((key, bucket));
         }
@@ -215,7 +233,7 @@ impl Quotas {
         };
         for (key, bucket) in &mut looked_at {
             bucket.level = bucket.level.saturating_sub(i64::from(points) * 1000);
-            buckets.insert(key.clone(), *bucket);
+            buckets.all.insert(key.clone(), *bucket);
         }
         Ok(Admission { standings: standings(&looked_at), under_way })
     }
@@ -225,7 +243,7 @@ impl Quotas {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(1000);
         for (of, rate, name) in self.rates(asker) {
-            let bucket = buckets.entry((asker.tenant.clone(), of, name.into())).or_insert_with(|| Bucket::full(rate, now_ms));
+            let bucket = buckets.all.entry((asker.tenant.clone(), of, name.into())).or_insert_with(|| Bucket::full(rate, now_ms));
             bucket.refill(now_ms);
             bucket.level = bucket.level.saturating_sub(cost);
         }
@@ -359,6 +377,6 @@ mod tests {
         for number in 0..Quotas::BUCKETS_MAX + 10 {
             assert!(quotas.admit(by(&tenant(&format!("t{number}")), None), 1, number as i64 * 1000).is_ok());
         }
-        assert!(quotas.buckets.lock().unwrap().len() < 100);
+        assert!(quotas.buckets.lock().unwrap().all.len() < 100);
     }
 }
