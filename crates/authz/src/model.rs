@@ -79,7 +79,7 @@ struct Resource {
 fn random_rules(random: &mut Random) -> Vec<Rule> {
     let names: Vec<&'static str> = Interaction::ALL.iter().map(|interaction| interaction.name()).collect();
     let list = |random: &mut Random, choices: &[&'static str]| match random.some(choices) {
-        chosen if chosen.is_empty() => vec!["*"],
+        chosen if chosen.is_empty() || random.below(2) == 0 => vec!["*"],
         chosen => chosen,
     };
     let rule = |random: &mut Random| Rule {
