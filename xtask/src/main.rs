@@ -21,7 +21,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   dictionary                  train the compression dictionary
   stack up | down | status    the AWS side on this machine; stack run COMMAND…: for one command
   bench [--profile aws] [--record]   figures of a release build
-  soak [--record]             the long crash, fuzz and model campaigns";
+  soak [--profile aws] [--record]    the long campaigns of crashes, faults and models";
 
 /// Why a task failed, for the terminal.
 pub type Failure = Box<dyn std::error::Error>;

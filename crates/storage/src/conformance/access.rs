@@ -35,6 +35,8 @@ pub async fn types_that_are_not_covered_are_refused(fixture: Fixture) {
     }
     let of_type = HistoryScope::Type(key("Observation/1").resource_type);
     assert_eq!(store.history(&access, &history(of_type, 5)).await, Err(StorageError::Denied));
+    // Whoever wrote it may tell that the log of changes has it by now.
+    assert_eq!(client.history(history(HistoryScope::Tenant, 5)).await.len(), 2);
     // All of the tenant: refused, or told without what is not covered.
     if let Ok(page) = store.history(&access, &history(HistoryScope::Tenant, 5)).await {
         assert_eq!(names(&page.entries), ["Patient/1 1"]);
