@@ -9,7 +9,7 @@ mod scrape;
 mod server;
 mod workload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -31,22 +31,28 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         [] => embedded(root, false, None),
         ["--record"] => embedded(root, true, None),
         ["--only", name] => embedded(root, false, Some(name)),
-        ["--profile", "aws"] => of_aws(root, false),
-        ["--profile", "aws", "--record"] => of_aws(root, true),
-        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--record]]".into()),
+        ["--profile", "aws"] => of_aws(root, None, false),
+        ["--profile", "aws", "--record"] => of_aws(root, None, true),
+        ["--profile", "aws", "--program", program] => of_aws(root, Some(program), false),
+        ["--profile", "aws", "--program", program, "--record"] => of_aws(root, Some(program), true),
+        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--program PATH] [--record]]".into()),
     }
 }
 
-/// On a stack of its own, which goes down with it.
-fn of_aws(root: &Path, record: bool) -> Result<(), Failure> {
+/// On a stack of its own, which goes down with it; of a release build, or of a program that was built before.
+fn of_aws(root: &Path, program: Option<&str>, record: bool) -> Result<(), Failure> {
     let data = crate::data_folder(root)?;
     let stack = Starting::new(&format!("bench-{}", std::process::id()))?;
-    let built = run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root));
+    let built = match program {
+        Some(program) => Ok(PathBuf::from(program)),
+        None => run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))
+            .and_then(|()| Ok(release_folder()?.join("fhirpool"))),
+    };
     stack.run(|settings| {
-        built?;
+        let built = built?;
         let scratch = folder()?.join(format!("bench-{}", std::process::id()));
         std::fs::create_dir_all(&scratch)?;
-        let result = aws::measure_all(&release_folder()?.join("fhirpool"), &data, &scratch, settings);
+        let result = aws::measure_all(&built, &data, &scratch, settings);
         std::fs::remove_dir_all(&scratch)?;
         let report = result?;
         println!("{}", report.table());
@@ -54,6 +60,8 @@ fn of_aws(root: &Path, record: bool) -> Result<(), Failure> {
             let introduction = "Figures of the profile aws\n\nDynamoDB Local, one OpenSearch of 1 GB, MiniStack's KMS and SQS, the server and the load \
                                 generator (wrk, 8 connections, one thread) on the same machine: rates say little of AWS, units and lags more. Units \
                                 are computed from what was really sent.";
+            let build = if program.is_some() { " Not of a release build." } else { "" };
+            let introduction = &format!("{introduction}{build}");
             crate::record_evidence(root, "bench-aws.md", &report.document(root, introduction)?)?;
         }
         Ok(())

@@ -97,7 +97,6 @@ impl DeadLetters for Queue {
     async fn put(&self, letter: &DeadLetter) -> Result<()> {
         let request = self.client.send_message().queue_url(self.url().await?).message_body(letter::write(letter));
         request.send().await.map_err(|error| failure("SendMessage", &error))?;
-        metrics::counter!("fhirpool_dead_letters_total").increment(1);
         Ok(())
     }
 

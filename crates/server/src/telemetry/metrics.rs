@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use metrics::{describe_counter, describe_histogram, gauge};
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::config::{Config, Profile};
@@ -61,17 +61,64 @@ pub(crate) fn router(recorder: PrometheusHandle) -> Router {
     Router::new().route("/metrics", get(render))
 }
 
+/// What adapters count is described here too: this is where a person looks for what there is.
 fn describe() {
-    describe_counter!("fhirpool_http_requests_total", "requests answered, by action and status");
-    describe_histogram!("fhirpool_http_request_seconds", "time from a request's head to its answer, by action");
-    describe_counter!(
-        "fhirpool_tenant_requests_total",
-        "requests answered, by tenant and class of status; tenants past the limit as `other`"
-    );
-    describe_counter!("fhirpool_tenant_request_microseconds_total", "time spent on requests, by tenant");
-    describe_histogram!("fhirpool_part_seconds", "time of calls to store and index, by operation");
-    describe_counter!("fhirpool_part_failures_total", "calls to store and index that failed, by operation and kind");
-    describe_counter!("fhirpool_commits_total", "commits, by what became of them: precondition-failed and stale are conflicts");
-    describe_counter!("fhirpool_changes_total", "versions committed");
-    describe_counter!("fhirpool_searches_not_caught_up_total", "searches answered before the index held all that they must know of");
+    for (name, text) in COUNTERS {
+        describe_counter!(*name, *text);
+    }
+    for (name, text) in GAUGES {
+        describe_gauge!(*name, *text);
+    }
+    for (name, text) in HISTOGRAMS {
+        describe_histogram!(*name, *text);
+    }
 }
+
+const COUNTERS: &[(&str, &str)] = &[
+    ("fhirpool_http_requests_total", "requests answered, by action and status"),
+    ("fhirpool_tenant_requests_total", "requests answered, by tenant and class of status; tenants past the limit as `other`"),
+    ("fhirpool_tenant_request_microseconds_total", "time spent on requests, by tenant"),
+    ("fhirpool_part_failures_total", "calls to store and index that failed, by operation and kind"),
+    ("fhirpool_commits_total", "commits, by what became of them: precondition-failed and stale are conflicts"),
+    ("fhirpool_changes_total", "versions committed"),
+    ("fhirpool_searches_not_caught_up_total", "searches answered before the index held all that they must know of"),
+    ("fhirpool_search_waits_total", "searches, by whether they had to wait for the index"),
+    ("fhirpool_search_rechecks_total", "hits held against the query again, since the index did not know their version"),
+    ("fhirpool_write_marks_total", "notes that a client has written"),
+    ("fhirpool_dynamodb_units_total", "capacity units consumed, by operation and kind; an eventual read is billed as half a read unit"),
+    ("fhirpool_dynamodb_conflicts_total", "writes that met another's"),
+    ("fhirpool_dynamodb_busy_total", "commits given up, since another held what they needed"),
+    ("fhirpool_dynamodb_retries_total", "requests to DynamoDB that were sent again"),
+    ("fhirpool_opensearch_requests_total", "requests to OpenSearch, by operation and outcome"),
+    ("fhirpool_opensearch_documents_total", "documents written, by outcome"),
+    ("fhirpool_kms_failures_total", "calls to KMS that failed, by operation and kind"),
+    ("fhirpool_s3_failures_total", "calls to S3 that failed, by operation"),
+    ("fhirpool_sqs_failures_total", "calls to SQS that failed, by operation"),
+    ("fhirpool_indexed_total", "versions taken to the index"),
+    ("fhirpool_index_failures_total", "batches of changes that could not be applied and were tried again"),
+    ("fhirpool_dead_letters_total", "changes put aside since they cannot be indexed, by cause"),
+    ("fhirpool_dropped_changes_total", "changes of closed tenants that were dropped"),
+    ("fhirpool_feed_trimmed_total", "times that the stream had forgotten changes not yet applied: reindex"),
+    ("fhirpool_swept_transactions_total", "abandoned transactions that were ended"),
+    ("fhirpool_leases_taken_total", "shards of the stream taken to follow"),
+];
+
+const GAUGES: &[(&str, &str)] = &[
+    ("fhirpool_build_info", "1, with the version and the profile"),
+    ("fhirpool_index_lag_seconds", "how far the index is behind, as the indexers say"),
+    ("fhirpool_stream_age_seconds", "the age of the change applied last"),
+    ("fhirpool_shards_open", "shards of the stream"),
+    ("fhirpool_shards_followed", "shards that this process follows"),
+    ("fhirpool_pending_sweeps", "transactions looked after until their deadline"),
+];
+
+const HISTOGRAMS: &[(&str, &str)] = &[
+    ("fhirpool_http_request_seconds", "time from a request's head to its answer, by action"),
+    ("fhirpool_part_seconds", "time of calls to store and index, by operation"),
+    ("fhirpool_search_wait_seconds", "how long searches waited for the index"),
+    ("fhirpool_search_candidates", "candidates asked for by one search"),
+    ("fhirpool_opensearch_request_seconds", "time of requests to OpenSearch, by operation"),
+    ("fhirpool_index_delay_seconds", "from the write of a change until it can be found"),
+    ("fhirpool_index_refresh_seconds", "time of refreshes of the index"),
+    ("fhirpool_index_batch_size", "versions taken to the index at once"),
+];
