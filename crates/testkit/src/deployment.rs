@@ -32,6 +32,8 @@ impl Deployment {
             kms_key: Some(endpoint("FHIRPOOL_KMS_KEY")),
             sqs_endpoint: Some(endpoint("FHIRPOOL_SQS_ENDPOINT")),
             sqs_queue: Some(name),
+            // All parts and the tests share one machine: what is not there in time is seldom what a test is about.
+            search_wait_ms_max: Some(20_000),
             ..Given::default()
         };
         let made = Self { given, folder };
