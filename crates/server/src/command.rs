@@ -61,6 +61,9 @@ enum Command {
     /// AWS: builds the search index anew beside the one that answers, and swaps them; an indexer must be running
     #[cfg(feature = "aws")]
     Reindex(Box<Settings>),
+    /// AWS: gives each `--tenant` a new key, which nodes seal with a few minutes later; the old ones stay for what they have sealed
+    #[cfg(feature = "aws")]
+    RotateKeys(Box<Settings>),
     /// Checks a data folder: every value, version, posting and counter
     #[cfg(feature = "embedded")]
     Verify(maintenance::FolderArguments),
@@ -96,6 +99,8 @@ pub fn run() -> ExitCode {
         Some(Command::Redrive(arguments)) => aws::redrive(*arguments),
         #[cfg(feature = "aws")]
         Some(Command::Reindex(settings)) => aws::reindex(*settings),
+        #[cfg(feature = "aws")]
+        Some(Command::RotateKeys(settings)) => aws::rotate_keys(*settings),
         #[cfg(feature = "embedded")]
         Some(Command::Verify(arguments)) => maintenance::verify(&arguments),
         #[cfg(feature = "embedded")]

@@ -5,6 +5,8 @@ mod assembly;
 pub mod command;
 pub mod config;
 #[cfg(feature = "embedded")]
+mod content_copy;
+#[cfg(feature = "embedded")]
 mod control;
 #[cfg(feature = "aws")]
 pub mod deployment;

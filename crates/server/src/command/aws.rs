@@ -1,4 +1,4 @@
-//! `fhirpool migrate`, `indexer`, `redrive`, `reindex`: what the profile aws needs besides serving.
+//! `fhirpool migrate`, `indexer`, `redrive`, `reindex`, `rotate-keys`: what the profile aws needs besides serving.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -125,6 +125,26 @@ pub(super) fn reindex(settings: Settings) -> Result<ExitCode, Failure> {
         };
         let rebuilt = rebuild(&ports, &node.indexer_settings).await?;
         println!("read {} resources; the old index held {}, the new one holds {}", rebuilt.read, rebuilt.old, rebuilt.new);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+pub(super) fn rotate_keys(settings: Settings) -> Result<ExitCode, Failure> {
+    let config = resolve(settings)?;
+    in_runtime(&config, async {
+        let services = Services::connect(&config).await?;
+        services.check().await?;
+        let known = services.tenants.list().await?;
+        if config.tenants().next().is_none() {
+            return Err("tenant: found none; allowed: at least one".into());
+        }
+        for tenant in config.tenants() {
+            if !known.contains(&tenant) {
+                return Err(format!("tenant: found {tenant}; allowed: one that the server knows").into());
+            }
+            let epoch = services.keys.rotate(&tenant).await?;
+            println!("tenant {tenant} has key {} now", epoch.0);
+        }
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -15,7 +15,7 @@ use fhirpool_fhir::{Definitions, ResourceBody};
 use fhirpool_search::Extractors;
 
 use super::Failure;
-use crate::control;
+use crate::{content_copy, control};
 
 /// A data folder that no server has open.
 #[derive(Debug, clap::Args)]
@@ -153,7 +153,12 @@ pub(super) fn backup(arguments: &BackupArguments) -> Result<ExitCode, Failure> {
             }
         }
     })??;
+    // Behind the store's: what the backup names is there by now.
+    let files = content_copy::copy_out(&arguments.data, &to)?;
     println!("{said} to {}; the keys are not in it: see `fhirpool keys export`", to.display());
+    if files > 0 {
+        println!("copied {files} files of content to {}: a restore looks for them there", content_copy::beside(&to).display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -165,9 +170,11 @@ pub(super) fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Failure>
         LocalKeyRing::import(&arguments.data, &text)?;
     }
     let keys = existing_keys(&arguments.data)?;
+    // Ahead of the store: as long as there is none, a restore that broke off can be done again.
+    let files = content_copy::copy_in(&arguments.from, &arguments.data)?;
     let restored = maintenance::restore(&arguments.data, BufReader::new(from), keys, extraction(&arguments.base_url));
     let summary = in_runtime(restored)??;
-    println!("restored {} resources to {}", summary.resources, arguments.data.display());
+    println!("restored {} resources and {files} files of content to {}", summary.resources, arguments.data.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -45,7 +45,7 @@ impl Node {
         let definitions = Definitions::r4();
         let extractors = Arc::new(Extractors::new(Arc::clone(&definitions)));
         let ports = StorePorts {
-            keys: Arc::clone(&services.keys),
+            keys: Arc::clone(&services.keys) as _,
             content: Arc::clone(&services.content) as _,
             tenants: Arc::new(services.tenants.clone()),
             extractors: Arc::clone(&extractors),
@@ -67,7 +67,7 @@ impl Node {
             ..FreshnessSettings::default()
         };
         let watermarks = Arc::new(Watermarks::new(Arc::new(services.control.clone()), settings.read_ms));
-        let marks = Arc::new(ClientMarks::new(services.dynamo.clone(), Arc::clone(&services.keys)));
+        let marks = Arc::new(ClientMarks::new(services.dynamo.clone(), Arc::clone(&services.keys) as _));
         let recency = Arc::new(Recency::new(marks, Arc::clone(&watermarks), Arc::clone(&clock), &settings));
         let extraction = Extraction::new(Arc::clone(&extractors), base);
         let index = Arc::new(FreshIndex::new(FreshIndexParts {
@@ -80,7 +80,7 @@ impl Node {
         store.set_index(Arc::clone(&index) as _);
         let marked = Arc::new(MarkedStore::new(Arc::clone(&store) as _, recency));
         let feed = Arc::new(StreamFeed::new(&store));
-        let log = Arc::new(DynamoChangeLog::new(services.dynamo.clone(), Arc::clone(&services.keys)));
+        let log = Arc::new(DynamoChangeLog::new(services.dynamo.clone(), Arc::clone(&services.keys) as _));
         Self { definitions, extractors, feed, log, marked, index, extraction, watermarks, clock, indexer_settings }
     }
 

@@ -9,7 +9,7 @@ use fhirpool_fhir::Definitions;
 use fhirpool_kms::KmsKeyRing;
 use fhirpool_opensearch::{Login, OpenSearch, OpenSearchSettings};
 use fhirpool_sqs::Queue;
-use fhirpool_storage::{KeyRing, Migrate, Result, apply_migrations, missing_migrations};
+use fhirpool_storage::{Migrate, Result, apply_migrations, missing_migrations};
 
 use crate::assembly::StartError;
 use crate::config::{Config, ConfigError};
@@ -20,7 +20,7 @@ pub(crate) struct Services {
     pub schema: Schema,
     pub control: Control,
     pub tenants: TenantRegistry,
-    pub keys: Arc<dyn KeyRing>,
+    pub keys: Arc<KmsKeyRing>,
     pub content: Arc<S3Content>,
     pub search: Arc<OpenSearch>,
     pub letters: Arc<Queue>,
@@ -41,7 +41,7 @@ impl Services {
         let kms = fhirpool_kms::Settings { endpoint: given(&config.kms_endpoint), region: region.clone() };
         let kms = fhirpool_kms::client(&kms).await;
         let keys = KmsKeyRing::new(kms, &config.kms_key, Arc::new(control.clone()), &fhirpool_kms::Limits::default());
-        let keys: Arc<dyn KeyRing> = Arc::new(keys);
+        let keys = Arc::new(keys);
         let s3 = S3Settings {
             endpoint: given(&config.s3_endpoint),
             public_endpoint: given(&config.s3_public_endpoint),
@@ -54,7 +54,7 @@ impl Services {
         Ok(Self {
             schema: Schema::new(dynamo.clone()),
             tenants: TenantRegistry::new(dynamo.clone()),
-            content: Arc::new(S3Content::open(s3, Arc::clone(&keys)).await),
+            content: Arc::new(S3Content::open(s3, Arc::clone(&keys) as _).await),
             search: Arc::new(OpenSearch::new(search_settings(config)?, &Definitions::r4()).map_err(StartError::Service)?),
             letters: Arc::new(Queue::open(sqs).await),
             dynamo,
