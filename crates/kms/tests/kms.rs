@@ -85,7 +85,7 @@ fn remembering(kms: &Client, root: &str, kept: &Arc<Kept>) -> KmsKeyRing {
 /// Bytes that only the right key opens.
 async fn sealed(ring: &KmsKeyRing, tenant: &TenantId) -> Vec<u8> {
     let mut out = Vec::new();
-    seal_bytes(&*ring.data_key(tenant).await.unwrap(), &[b"test"], b"secret", &mut out);
+    seal_bytes(&ring.data_key(tenant).await.unwrap(), &[b"test"], b"secret", &mut out);
     out
 }
 
@@ -134,7 +134,7 @@ async fn rotation_seals_anew_and_keeps_the_old_readable() {
     assert_eq!(other.data_key(&acme).await.unwrap().epoch(), KeyEpoch(3));
     let newest = ring.unwrap(&acme, KeyEpoch(3)).await.unwrap();
     assert_eq!(newest.epoch(), KeyEpoch(3), "an epoch that a stored value names is looked for");
-    assert_eq!(open_bytes(&*other.unwrap(&acme, KeyEpoch(1)).await.unwrap(), &[b"test"], &old).unwrap(), b"secret");
+    assert_eq!(open_bytes(&other.unwrap(&acme, KeyEpoch(1)).await.unwrap(), &[b"test"], &old).unwrap(), b"secret");
     assert_eq!(ring.unwrap(&acme, KeyEpoch(9)).await.err(), Some(StorageError::UnknownTenant));
 }
 
@@ -166,7 +166,7 @@ async fn a_disabled_key_of_kms_stops_all_tenants_until_it_is_enabled() {
     assert!(matches!(ring.unwrap(&acme, KeyEpoch(1)).await, Err(StorageError::Unavailable(_))));
     assert!(matches!(ring.data_key(&tenant("new")).await, Err(StorageError::Unavailable(_))));
     kms.enable_key().key_id(&root).send().await.unwrap();
-    assert_eq!(open_bytes(&*ring.unwrap(&acme, KeyEpoch(1)).await.unwrap(), &[b"test"], &value).unwrap(), b"secret");
+    assert_eq!(open_bytes(&ring.unwrap(&acme, KeyEpoch(1)).await.unwrap(), &[b"test"], &value).unwrap(), b"secret");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn while_nobody_can_be_reached_keys_in_memory_go_on() {
     let ring = forgetful(&kms, &root, &kept);
     let value = sealed(&ring, &acme).await;
     kept.is_down.store(true, Ordering::SeqCst);
-    assert_eq!(open_bytes(&*ring.data_key(&acme).await.unwrap(), &[b"test"], &value).unwrap(), b"secret");
+    assert_eq!(open_bytes(&ring.data_key(&acme).await.unwrap(), &[b"test"], &value).unwrap(), b"secret");
     assert!(matches!(ring.data_key(&tenant("new")).await, Err(StorageError::Unavailable(_))));
     // The same with KMS itself out of reach.
     let nowhere = client(&Settings { endpoint: Some("http://127.0.0.1:1".into()), region: Some("us-east-1".into()) }).await;

@@ -25,13 +25,16 @@ const TOO_MANY: StorageError = StorageError::TooCostly("a chain or _has leads th
 /// References of one page.
 const REFERENCES: usize = 10_000;
 
+/// By which parameter who refers.
+type Referring = (ParameterNumber, TypeSearch);
+
 /// What the inner searches of one search found.
 pub(crate) struct Related<'a> {
     pub(crate) index: &'a OpenSearch,
     pub(crate) access: &'a ReadAccess,
     picture: &'a Picture<'a>,
     found: Mutex<HashMap<TypeSearch, Arc<[ResourceKey]>>>,
-    referred_to: Mutex<HashMap<(ParameterNumber, TypeSearch), Arc<[ResourceKey]>>>,
+    referred_to: Mutex<HashMap<Referring, Arc<[ResourceKey]>>>,
 }
 
 impl<'a> Related<'a> {

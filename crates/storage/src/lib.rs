@@ -30,9 +30,7 @@ pub use content::{
 pub use error::{Result, StorageError};
 pub use index::{ExactLookup, Freshness, SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
 pub use keys::{KeyEpoch, KeyRing, TenantKey, WrappedKey, WrappedKeys};
-pub use migration::{
-    MIGRATIONS, Migrate, Migration, MigrationPart, MigrationRecord, apply_migrations, missing_migrations,
-};
+pub use migration::{MIGRATIONS, Migrate, Migration, MigrationPart, MigrationRecord, apply_migrations, missing_migrations};
 pub use resource_store::{
     Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, ResourceStore, StoredVersion, View,
 };

@@ -283,7 +283,8 @@ fn sought(random: &mut StdRng, samples: &Samples, kind: Kind, modifier: &str, va
 }
 
 fn prefix(random: &mut StdRng) -> &'static str {
-    *pick(random, &["", "", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"])
+    const PREFIXES: [&str; 11] = ["", "", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"];
+    PREFIXES[random.random_range(0..PREFIXES.len())]
 }
 
 /// With FHIR's escapes and those of URLs.

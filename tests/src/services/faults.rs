@@ -28,8 +28,11 @@ fn seed() -> u64 {
     seed
 }
 
+/// Of how many thousandths of requests, and what they meet.
+type Line = (u64, fn() -> Fault);
+
 /// One in a hundred of this many requests meets each line; the rest pass.
-fn draw(seed: u64, request: &ProxiedRequest, odds: &[(u64, fn() -> Fault)]) -> Option<Fault> {
+fn draw(seed: u64, request: &ProxiedRequest, odds: &[Line]) -> Option<Fault> {
     let mut random = StdRng::seed_from_u64(seed ^ request.number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut lot = random.random_range(0..1_000);
     for (thousandths, fault) in odds {

@@ -43,7 +43,7 @@ async fn one_of_racing_owners_gets_a_lease() {
     // The answer to that may have been lost: sent again, it is still one's own.
     assert!(control.put(&next, Some(1)).await.unwrap());
     assert!(!control.put(&lease("late", 2), Some(1)).await.unwrap());
-    assert_eq!(control.list_leases().await, [next.clone()]);
+    assert_eq!(control.list_leases().await, std::slice::from_ref(&next));
     control.remove(&next.shard).await.unwrap();
     assert_eq!(control.list_leases().await, []);
 }

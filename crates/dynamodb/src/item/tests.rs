@@ -65,7 +65,8 @@ fn a_version_of_a_common_size_is_one_unit() {
 #[test]
 fn a_manifest_without_all_its_parts_is_none() {
     let partition = of_transaction(TransactionId::random());
-    let entry = |number: usize| ManifestEntry { key: patient(&format!("{number:064}")), version: VersionId(1), large: number % 7 == 0 };
+    let entry =
+        |number: usize| ManifestEntry { key: patient(&format!("{number:064}")), version: VersionId(1), large: number.is_multiple_of(7) };
     let manifest = Manifest { deadline: 1, entries: (0..10_000).map(entry).collect() };
     let parts = manifest.write(&partition, 1);
     assert_eq!(parts.len(), 3);

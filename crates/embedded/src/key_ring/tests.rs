@@ -74,7 +74,7 @@ async fn rotation_seals_anew_and_keeps_the_old_readable() {
     let folder = tempfile::tempdir().unwrap();
     let ring = LocalKeyRing::open(folder.path()).unwrap();
     let mut old = Vec::new();
-    seal_bytes(&*ring.data_key(&tenant("a")).await.unwrap(), &[b"test"], b"secret", &mut old);
+    seal_bytes(&ring.data_key(&tenant("a")).await.unwrap(), &[b"test"], b"secret", &mut old);
     assert_eq!(ring.rotate(&tenant("a")).unwrap(), KeyEpoch(2));
     for ring in [&ring, &LocalKeyRing::open(folder.path()).unwrap()] {
         let newest = ring.data_key(&tenant("a")).await.unwrap();

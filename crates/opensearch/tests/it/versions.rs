@@ -21,12 +21,12 @@ async fn an_older_version_changes_nothing_whenever_it_comes() {
     assert_eq!(client.names("Observation?code=b").await, ["Observation/1"]);
     let page = client.page(&Client::request(&client.query("Observation"), 10, fhirpool_storage::TotalMode::Accurate)).await;
     assert_eq!(page.candidates[0].version.0, 2);
-    client.apply(&[gone.clone()]).await;
+    client.apply(std::slice::from_ref(&gone)).await;
     client.apply(&[first, second]).await;
     for query in ["Observation", "Observation?_id=1", "Observation?code:not=z", "Observation?subject:missing=true"] {
         assert!(client.names(query).await.is_empty(), "{query}");
     }
-    client.apply(&[again.clone()]).await;
+    client.apply(std::slice::from_ref(&again)).await;
     client.apply(&[gone, again]).await;
     assert_eq!(client.names("Observation?code=d").await, ["Observation/1"]);
     index.remove().await.unwrap();

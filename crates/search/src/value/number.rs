@@ -9,6 +9,9 @@ use super::{Accept, Comparator, form, text};
 use crate::entry::{KeyRange, successor};
 use crate::{Pattern, ValueTest};
 
+/// A lower end, included, and an upper one, excluded; `None`: none.
+type Bounds<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Behind which no upper end stands: it is the lower one. Also: no lower end.
 const NONE: u8 = 0;
 /// No upper end. Decimals begin with 1, 2 or 3.
@@ -198,7 +201,7 @@ impl NumberRule {
     fn points(&self) -> Vec<Pattern> {
         let (exact, low, high) = (self.exact.as_slice(), self.low.as_slice(), self.high.as_slice());
         let behind = behind(exact);
-        let bounds: &[(Option<&[u8]>, Option<&[u8]>)] = match self.comparator {
+        let bounds: &[Bounds<'_>] = match self.comparator {
             Comparator::Equal => &[(Some(low), Some(high))],
             Comparator::NotEqual => &[(None, Some(low)), (Some(high), None)],
             Comparator::Greater | Comparator::StartsAfter => &[(Some(&behind), None)],
