@@ -25,7 +25,7 @@ const USAGE: &str = "usage: cargo xtask stack up | down | status [--instance NAM
 const DEFAULT_INSTANCE: &str = "default";
 
 /// What every part accepts as credentials; the S3 server refuses all others.
-pub(crate) const ACCESS_KEY: &str = "fhirpoollocal";
+pub(crate) const ACCESS_KEY: &str = "test";
 /// The secret to [`ACCESS_KEY`].
 pub(crate) const SECRET_KEY: &str = "fhirpoollocalsecret";
 /// The region that every part answers for.

@@ -27,4 +27,6 @@ async fn make(tenants: Vec<TenantId>) -> Stores {
     Stores { resources, index, pictures: false, keep: Box::new((Mutex::new(opened), made)) }
 }
 
-fhirpool_storage::store_conformance!(crate::make);
+mod composed {
+    fhirpool_storage::store_conformance!(crate::make);
+}
