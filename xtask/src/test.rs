@@ -12,7 +12,8 @@ const NEWMAN_VERSION: &str = "6.2.1";
 
 /// Tests of whole servers of the profile aws, by parts of their names: each starts tables, an index and several nodes, and together
 /// they take longer than all others. They are run by themselves.
-const OF_WHOLE_AWS: &[&str] = &["aws::", "composed::", "coordinators::", "differential::", "indexing::", "nodes::", "services::"];
+const OF_WHOLE_AWS: &[&str] =
+    &["aws::", "tests::conformance::", "composed::", "coordinators::", "differential::", "indexing::", "nodes::", "services::"];
 
 pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     match arguments {
