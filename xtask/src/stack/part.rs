@@ -144,6 +144,8 @@ fn ministack(programs: &Programs, port: u16) -> Command {
     let mut command = Command::new(programs.ministack.join("bin/python"));
     command.args(["-m", "ministack"]).env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
     command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_REGION", REGION).env("SERVICES", MINISTACK_SERVICES);
+    // It checks what presigned URLs are signed with.
+    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
     command
 }
 
