@@ -17,7 +17,7 @@ use fhirpool_storage::{
 use rand::Rng;
 
 use crate::concurrent::each;
-use crate::conditional::{self, Verdict};
+use crate::conditional::{self, Staged, Verdict};
 use crate::digest::Digester;
 use crate::item::TransactionId;
 use crate::keys::{DIGEST_BYTES, Partition, PartitionKey, VERSION_MAX};
@@ -177,13 +177,13 @@ async fn attempt(
     let (writes, outcomes) = plan(core, access, prepared, bases).await?;
     let committed = CommitOutcome::Committed { last_updated, changes: outcomes };
     if writes.is_empty() {
-        return Ok(assumptions(core, access, prepared).await?.unwrap_or(Attempt::Done(committed)));
+        return Ok(assumptions(core, access, prepared, None).await?.unwrap_or(Attempt::Done(committed)));
     }
     let claims = !prepared.claims.is_empty();
     if claims {
         // Who had to wait for a claim may well find its criteria met, and need not wait for the others that waited.
         if round > 0
-            && let Some(attempt) = assumptions(core, access, prepared).await?
+            && let Some(attempt) = assumptions(core, access, prepared, None).await?
         {
             return Ok(attempt);
         }
@@ -192,7 +192,7 @@ async fn attempt(
             return Ok(Attempt::Blocked(by));
         }
     }
-    if let Some(attempt) = assumptions(core, access, prepared).await? {
+    if let Some(attempt) = assumptions(core, access, prepared, None).await? {
         return Ok(attempt);
     }
     let attempt = match &writes[..] {
@@ -212,7 +212,7 @@ async fn bases(core: &Core, access: &WriteAccess, prepared: &Prepared, round: u3
     let read = each(core.settings.concurrency, prepared.changes.iter(), |change| {
         Box::pin(async move {
             // Should its id be taken after all, staging finds that out.
-            if change.fresh && round == 0 { Ok(Current::Known(Base::default())) } else { current(core, access, &change.key).await }
+            if change.fresh && round == 0 { Ok(Current::Known(Base::default())) } else { current(core, access, &change.key, None).await }
         })
     })
     .await?;
@@ -250,9 +250,9 @@ async fn plan(core: &Core, access: &WriteAccess, prepared: &Prepared, bases: Vec
 }
 
 /// What keeps a commit from going on, if its assumptions do.
-async fn assumptions(core: &Core, access: &WriteAccess, prepared: &Prepared) -> Result<Option<Attempt>> {
+async fn assumptions(core: &Core, access: &WriteAccess, prepared: &Prepared, own: Option<&Staged<'_>>) -> Result<Option<Attempt>> {
     for assumption in &prepared.assumptions {
-        match conditional::verify(core, access, assumption).await? {
+        match conditional::verify(core, access, assumption, own).await? {
             Verdict::Holds => {}
             Verdict::Stale => return Ok(Some(Attempt::Done(CommitOutcome::Stale))),
             Verdict::Blocked(by) => return Ok(Some(Attempt::Blocked(by))),

@@ -19,7 +19,7 @@ use crate::client::{Condition, Query, SortRange, Table};
 use crate::commit::current::{Current, current};
 use crate::concurrent::each;
 use crate::cost::Operation;
-use crate::item::{VersionItem, key, text};
+use crate::item::{TransactionId, VersionItem, key, text};
 use crate::keys::{Access, DIGEST_BYTES, LOOKUP_PREFIX, Partition, PartitionKey, SORT};
 use crate::store::Core;
 use crate::transaction::Undecided;
@@ -44,13 +44,20 @@ pub(crate) enum Verdict {
     Blocked(Undecided),
 }
 
+/// What the transaction that asks has staged itself; it does not count.
+pub(crate) struct Staged<'a> {
+    pub transaction: TransactionId,
+    /// Resources that had no version before.
+    pub created: HashSet<&'a ResourceKey>,
+}
+
 /// Whether an assumption holds now.
-pub(crate) async fn verify(core: &Core, access: &WriteAccess, assumption: &Assumption) -> Result<Verdict> {
+pub(crate) async fn verify(core: &Core, access: &WriteAccess, assumption: &Assumption, own: Option<&Staged<'_>>) -> Result<Verdict> {
     let search = &*assumption.search;
     if let Some(candidates) = lookup(core, access, search).await? {
         let mut matching = HashSet::new();
         let mut known = true;
-        let judged = each(core.settings.concurrency, candidates.iter(), |key| Box::pin(judge(core, access, search, key))).await?;
+        let judged = each(core.settings.concurrency, candidates.iter(), |key| Box::pin(judge(core, access, search, key, own))).await?;
         for (key, judgement) in candidates.iter().zip(judged) {
             match judgement {
                 Judgement::Matches => {
@@ -99,8 +106,17 @@ enum Judgement {
     Blocked(Undecided),
 }
 
-async fn judge(core: &Core, access: &WriteAccess, search: &TypeSearch, key: &ResourceKey) -> Result<Judgement> {
-    let newest = match current(core, access, key).await? {
+async fn judge(
+    core: &Core,
+    access: &WriteAccess,
+    search: &TypeSearch,
+    key: &ResourceKey,
+    own: Option<&Staged<'_>>,
+) -> Result<Judgement> {
+    if own.is_some_and(|own| own.created.contains(key)) {
+        return Ok(Judgement::Differs);
+    }
+    let newest = match current(core, access, key, own.map(|own| own.transaction)).await? {
         Current::Known(base) => base.newest,
         Current::Blocked(by) => return Ok(Judgement::Blocked(by)),
     };

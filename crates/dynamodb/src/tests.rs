@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
@@ -26,10 +27,13 @@ use crate::keys::{PARTITION, ParsedPartition, parse};
 use crate::testing::NamedKeys;
 use crate::{Client, Clock, DynamoStore, StorePorts, StoreSettings, Tenants};
 
+mod conditional;
 mod conformance;
 mod coordinators;
 mod costs;
+mod cut;
 pub(crate) mod followed;
+mod large;
 
 /// Just these tenants.
 struct Known(Vec<TenantId>);
@@ -42,19 +46,29 @@ impl Tenants for Known {
 }
 
 /// A store over tables, with an index that looks at everything.
-pub(crate) fn store(client: Client, tenants: Vec<TenantId>, folder: &std::path::Path, settings: StoreSettings) -> DynamoStore {
-    let clock = Arc::new(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64);
-    store_with_clock(client, tenants, folder, settings, clock)
+pub(crate) fn store(client: Client, tenants: Vec<TenantId>, folder: &Path, settings: StoreSettings) -> DynamoStore {
+    store_with_clock(client, tenants, folder, settings, system_clock())
+}
+
+fn system_clock() -> Clock {
+    Arc::new(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros() as i64)
 }
 
 /// The same, with a clock of the test's.
 pub(crate) fn store_with_clock(
     client: Client,
     tenants: Vec<TenantId>,
-    folder: &std::path::Path,
+    folder: &Path,
     settings: StoreSettings,
     clock: Clock,
 ) -> DynamoStore {
+    let store = store_without_index(client, tenants, folder, settings, clock);
+    store.set_index(Arc::new(WholeTable(store.clone())));
+    store
+}
+
+/// The same, with nobody to ask about other criteria.
+fn store_without_index(client: Client, tenants: Vec<TenantId>, folder: &Path, settings: StoreSettings, clock: Clock) -> DynamoStore {
     let now_s = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
     let content = LocalSettings { folder: folder.to_owned(), length_max: 100 << 20 };
     let ports = StorePorts {
@@ -65,9 +79,7 @@ pub(crate) fn store_with_clock(
         base: Arc::new(|_| BASE.to_owned()),
         clock,
     };
-    let store = DynamoStore::new(client, ports, settings);
-    store.set_index(Arc::new(WholeTable(DynamoStore::clone(&store))));
-    store
+    DynamoStore::new(client, ports, settings)
 }
 
 /// An index that is always right: it looks at everything the store holds, in the picture asked for.

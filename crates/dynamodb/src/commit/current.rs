@@ -35,13 +35,16 @@ pub(crate) enum Current {
     Blocked(Undecided),
 }
 
-/// Reads strongly; ends a transaction in the way whose deadline has passed.
-pub(crate) async fn current(core: &Core, access: &(impl Access + Sync), key: &ResourceKey) -> Result<Current> {
+/// Reads strongly; ends a transaction in the way whose deadline has passed. What the reader's own transaction staged does not count.
+pub(crate) async fn current(core: &Core, access: &(impl Access + Sync), key: &ResourceKey, own: Option<TransactionId>) -> Result<Current> {
     let partition = PartitionKey::new(access, Partition::Resource(key))?;
     let Some(top) = core.top(BASE, &partition).await? else { return Ok(Current::Known(Base::default())) };
     let Standing::Intent { transaction, deadline } = top.standing else {
         return Ok(Current::Known(Base { newest: Some(top), replaces: None }));
     };
+    if own == Some(transaction) {
+        return Ok(Current::Known(Base { newest: core.below(BASE, &partition, top.version).await?, replaces: None }));
+    }
     let undecided = Undecided { transaction, deadline };
     Ok(match core.transactions.settle(access, undecided, core.node.now_us()).await? {
         Some(Outcome::Committed { .. }) => Current::Known(Base { newest: Some(top), replaces: None }),

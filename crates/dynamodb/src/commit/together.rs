@@ -13,11 +13,11 @@ use futures_util::future::BoxFuture;
 
 use super::alone::{VERSION_WRITE, in_place};
 use super::claims::{Claim, take};
-use super::{Attempt, Prepared, Write};
+use super::{Attempt, Patience, Prepared, Write, assumptions};
 use crate::bodies::VersionName;
 use crate::client::{Table, Written};
 use crate::concurrent::each;
-use crate::conditional::put_lookups;
+use crate::conditional::{Staged, put_lookups};
 use crate::faults::Step;
 use crate::item::{Manifest, ManifestEntry, Outcome, Standing, TransactionId, VersionItem};
 use crate::store::Core;
@@ -38,6 +38,8 @@ pub(super) struct Coordinator {
 enum Stop {
     /// Something else is in a version's place: a transaction, where one is.
     Met(Option<Undecided>),
+    /// The assumptions keep it from going on.
+    Assumed(Attempt),
     /// There is no time left.
     Late,
     /// The store failed.
@@ -116,13 +118,14 @@ impl Coordinator {
         };
         staging.run(writes, in_order).await;
         let stop = staging.stop.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let stop = match stop {
-            None => match self.commit(core, access, last_updated).await {
-                Ok(()) => return Ok(None),
-                Err(stop) => stop,
+        let committed = match stop {
+            None => match self.assume_again(core, access, prepared, writes).await {
+                Ok(()) => self.commit(core, access, last_updated).await,
+                Err(stop) => Err(stop),
             },
-            Some(stop) => stop,
+            Some(stop) => Err(stop),
         };
+        let Err(stop) = committed else { return Ok(None) };
         match self.abort(core, access).await {
             // The record had been written after all.
             Some(Outcome::Committed { .. }) => return Ok(None),
@@ -139,8 +142,40 @@ impl Coordinator {
                 metrics::counter!("fhirpool_dynamodb_conflicts_total", "with" => "version").increment(1);
                 Ok(Some(by.map_or(Attempt::Overtaken, Attempt::Blocked)))
             }
+            Stop::Assumed(attempt) => {
+                metrics::counter!("fhirpool_dynamodb_conflicts_total", "with" => "criteria").increment(1);
+                Ok(Some(attempt))
+            }
             Stop::Late => Err(StorageError::Unavailable("a transaction outlived its deadline".into())),
             Stop::Failed(error) => Err(error),
+        }
+    }
+
+    /// Holds the assumptions once more, now that whoever comes can see what is staged: of two whose changes meet each other's
+    /// criteria, under whatever claims, one sees the other. The lower one waits for the other's end, the other gives way at once, so
+    /// that nobody waits in a circle and one of them goes on.
+    async fn assume_again(
+        &self,
+        core: &Core,
+        access: &WriteAccess,
+        prepared: &Prepared,
+        writes: &[Write],
+    ) -> std::result::Result<(), Stop> {
+        if prepared.assumptions.is_empty() {
+            return Ok(());
+        }
+        let created = writes.iter().filter(|write| !write.exists).map(|write| &prepared.changes[write.change].key);
+        let own = Staged { transaction: self.transaction, created: created.collect() };
+        let mut patience = Patience::default();
+        loop {
+            let by = match assumptions(core, access, prepared, Some(&own)).await.map_err(Stop::Failed)? {
+                None => return Ok(()),
+                Some(Attempt::Blocked(by)) if self.transaction < by.transaction => by,
+                Some(attempt) => return Err(Stop::Assumed(attempt)),
+            };
+            if self.is_late() || !patience.wait_for(core, access, by).await.map_err(Stop::Failed)? {
+                return Err(Stop::Assumed(Attempt::Blocked(by)));
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! The seed is printed; `FHIRPOOL_SEED` gives it, `FHIRPOOL_FAULTS` how many faults there must be.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -113,7 +113,8 @@ async fn tokens_of_a_user_pool_make_principals_of_their_tenant_and_group() {
     // An access token is of another use, and names no tenant; a pool does not speak for others' tenants.
     assert_eq!(verifier.verify_or_fetch(&access_token, now).await.err(), Some(TokenError::TokenUse));
     assert_eq!(verifier.verify_or_fetch(&pool.sign_in("eve").await.0, now).await.err(), Some(TokenError::TenantOfOthers));
-    let forged = format!("{}A", &id_token[..id_token.len() - 1]);
+    let (signed, signature) = id_token.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
     assert!(verifier.verify_or_fetch(&forged, now).await.is_err());
     // A second pool's tokens are none of this issuer's.
     let other = Pool::create().await;

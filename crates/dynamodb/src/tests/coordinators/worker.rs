@@ -13,7 +13,7 @@ use crate::Step;
 use crate::testing::read_access;
 
 /// One of so many steps ends the process, and as many stall.
-const STEPS_A_FAULT: usize = 120;
+const STEPS_A_FAULT: usize = 60;
 
 /// Appends lines, each whole before the next thing happens.
 pub(super) struct Pen(Mutex<std::fs::File>);
@@ -25,7 +25,7 @@ impl Pen {
 }
 
 pub(super) async fn run(prefix: &str, notes: &Path) {
-    let mut random = Random::seeded("worker");
+    let random = Random::seeded("worker");
     let pen = Arc::new(Pen(Mutex::new(std::fs::File::create(notes).unwrap())));
     let client = Client::connect(settings(prefix)).await;
     let folder = notes.with_extension("content");
@@ -40,7 +40,6 @@ pub(super) async fn run(prefix: &str, notes: &Path) {
     for life in lives {
         life.await.unwrap();
     }
-    let _ = random.below(2);
 }
 
 /// Kills, and stalls beyond the deadline of a transaction, at random steps.
