@@ -106,13 +106,7 @@ enum Judgement {
     Blocked(Undecided),
 }
 
-async fn judge(
-    core: &Core,
-    access: &WriteAccess,
-    search: &TypeSearch,
-    key: &ResourceKey,
-    own: Option<&Staged<'_>>,
-) -> Result<Judgement> {
+async fn judge(core: &Core, access: &WriteAccess, search: &TypeSearch, key: &ResourceKey, own: Option<&Staged<'_>>) -> Result<Judgement> {
     if own.is_some_and(|own| own.created.contains(key)) {
         return Ok(Judgement::Differs);
     }

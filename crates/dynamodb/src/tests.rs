@@ -34,6 +34,7 @@ mod costs;
 mod cut;
 pub(crate) mod followed;
 mod large;
+mod pictures;
 
 /// Just these tenants.
 struct Known(Vec<TenantId>);

@@ -126,7 +126,8 @@ impl Client {
             };
             if tried >= self.tries_max || !self.may_retry() {
                 return Err(match failure {
-                    Failure::Overloaded => StorageError::Overloaded,
+                    // It is ours to serve, not the client's to ask less.
+                    Failure::Overloaded => StorageError::Unavailable("the index is overloaded".into()),
                     Failure::Unavailable(text) => StorageError::Unavailable(text),
                 });
             }

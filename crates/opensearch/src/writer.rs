@@ -158,7 +158,7 @@ impl OpenSearch {
                 return Ok(Some(outcomes.into_iter().flatten().collect()));
             }
             if tried >= self.settings().tries_max || !self.client().may_retry() {
-                return Err(StorageError::Overloaded);
+                return Err(StorageError::Unavailable("the index is overloaded".into()));
             }
             self.client().pause(tried).await;
         }

@@ -20,6 +20,8 @@ async fn make(tenants: Vec<TenantId>) -> Stores {
         clock_margin_ms: Some(1),
         stream_margin_ms: Some(10),
         index_refresh_ms: Some(10),
+        // The suite's resources refer to each other below this address.
+        base_url: Some("http://127.0.0.1:8080".into()),
         ..made.given()
     };
     let opened = deployment::open(&Config::resolve(given, None).unwrap()).await.unwrap();

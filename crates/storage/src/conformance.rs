@@ -60,7 +60,7 @@ pub struct Stores {
 
 /// An empty backend and two tenants' clients.
 pub struct Fixture {
-    /// Of the tenant `a`.
+    /// Of the tenant `demo`, whose base is [`BASE`].
     pub a: Client,
     /// Of the tenant `b`.
     pub b: Client,
@@ -74,9 +74,9 @@ pub struct Fixture {
 impl Fixture {
     /// Of a backend that knows just the tenants it is given.
     pub async fn new<F: Future<Output = Stores>>(make: impl FnOnce(Vec<TenantId>) -> F) -> Self {
-        let Stores { resources, index, pictures, keep } = make(["a", "b"].map(tenant).to_vec()).await;
+        let Stores { resources, index, pictures, keep } = make(["demo", "b"].map(tenant).to_vec()).await;
         let client = |name| Client::new(&resources, &index, &Principal::operator(tenant(name)));
-        Self { a: client("a"), b: client("b"), stranger: client("c"), pictures, _keep: keep }
+        Self { a: client("demo"), b: client("b"), stranger: client("c"), pictures, _keep: keep }
     }
 }
 

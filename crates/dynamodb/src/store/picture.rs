@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::concurrent::each;
 use crate::cost::Operation;
-use crate::item::{NodeId, Outcome, Standing, TransactionId, VersionItem};
+use crate::item::{ManifestEntry, NodeId, Outcome, Standing, TransactionId, VersionItem};
 use crate::keys::{Partition, PartitionKey};
 use crate::store::Core;
 use crate::transaction::Undecided;
@@ -38,10 +38,27 @@ struct Handle {
 struct Picture {
     /// The version shown of each key that was asked for; 0: none.
     shown: HashMap<ResourceKey, u64>,
-    /// The greatest version met at each of these keys, committed or not; 0: none.
-    met: HashMap<ResourceKey, u64>,
+    /// What stood on top of each of these keys, committed or not.
+    met: HashMap<ResourceKey, Met>,
     /// Whether a transaction is seen.
     decided: HashMap<TransactionId, bool>,
+}
+
+/// What a view met on top of a key.
+#[derive(Debug, Clone, Copy)]
+struct Met {
+    /// 0: no version at all.
+    version: u64,
+    /// Whose it was, where a transaction made it.
+    transaction: Option<TransactionId>,
+}
+
+impl Met {
+    /// Whether it shows that a transaction had not staged its version of the key. What an aborted one left stands under the number
+    /// that the next one takes.
+    fn precedes(self, transaction: TransactionId, version: VersionId) -> bool {
+        self.version < version.0 || (self.version == version.0 && self.transaction != Some(transaction))
+    }
 }
 
 pub(super) fn handle(access: &ReadAccess, began: i64) -> Arc<dyn Any + Send + Sync> {
@@ -78,7 +95,11 @@ impl Core {
         .await?;
         // All are met before any is judged.
         for (key, top) in &tops {
-            picture.met.insert((*key).clone(), top.as_ref().map_or(0, |top| top.version.0));
+            let met = match top {
+                Some(top) => Met { version: top.version.0, transaction: top.transaction() },
+                None => Met { version: 0, transaction: None },
+            };
+            picture.met.insert((*key).clone(), met);
         }
         let mut look = Look { core: self, access: operator(&handle.tenant)?, began: handle.began, picture: &mut picture };
         for (key, top) in tops {
@@ -211,8 +232,11 @@ impl Look<'_> {
             return Ok(None);
         }
         let Some(manifest) = self.core.transactions.manifest(&self.access, transaction).await? else { return Ok(None) };
-        let absent = |picture: &Picture, key: &ResourceKey, version: u64| picture.met.get(key).is_some_and(|met| *met < version);
-        if let Some(entry) = manifest.entries.iter().find(|entry| absent(self.picture, &entry.key, entry.version.0)) {
+        let was_absent = |entry: &&ManifestEntry| {
+            let met = self.picture.met.get(&entry.key);
+            met.is_some_and(|met| met.precedes(transaction, entry.version))
+        };
+        if let Some(entry) = manifest.entries.iter().find(was_absent) {
             return Ok(Some(entry.key.clone()));
         }
         for entry in manifest.entries.into_iter().filter(|entry| entry.version.0 > 1) {

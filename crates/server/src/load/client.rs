@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::LoadError;
-use super::request::Request;
+use super::request::{Request, of_updates};
 
 const TRIES_MAX: u32 = 8;
 const RETRY_SECONDS_MAX: u64 = 30;
@@ -26,10 +26,13 @@ pub(super) struct Client {
 }
 
 /// What the server said of a Bundle.
+#[derive(Default)]
 pub(super) struct Answer {
     pub accepted: u64,
     /// The server's words for each refused entry.
     pub refused: Vec<String>,
+    /// The same for those that the server says to send later, with their positions.
+    later: Vec<(usize, String)>,
 }
 
 impl Client {
@@ -49,13 +52,27 @@ impl Client {
         Ok(Self { http: HttpClient::builder(TokioExecutor::new()).build(connector), base: uri, authorization })
     }
 
-    /// Sends a Bundle; tries again while the server says 429 or 503, or cannot be reached at all.
+    /// Sends a Bundle; tries again while the server says 429 or 503, or cannot be reached at all. Of a batch the updates that
+    /// were answered so are sent again; a create may have happened all the same, and would happen twice.
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, String> {
-        let body = Bytes::from(request.body.clone());
+        let mut body = Bytes::from(request.body.clone());
+        let mut all = Answer::default();
         let mut tries = 1;
         loop {
             let wait = match self.post(body.clone()).await {
-                Ok((StatusCode::OK, _, answer)) => return read_answer(answer),
+                Ok((StatusCode::OK, wait, answer)) => {
+                    let answer = read_answer(answer)?;
+                    all.accepted += answer.accepted;
+                    all.refused.extend(answer.refused);
+                    match of_updates(&body, answer.later.iter().map(|(position, _)| *position)).filter(|_| tries < TRIES_MAX) {
+                        Some(updates) => body = updates.into(),
+                        None => {
+                            all.refused.extend(answer.later.into_iter().map(|(_, words)| words));
+                            return Ok(all);
+                        }
+                    }
+                    wait
+                }
                 Ok((StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, wait, _)) if tries < TRIES_MAX => wait,
                 Ok((status, _, answer)) => return Err(format!("{status}: {}", first_diagnostics(answer))),
                 Err(cause) if cause.is_connect() && tries < TRIES_MAX => Duration::from_secs(1),
@@ -87,7 +104,7 @@ impl Client {
 
 fn read_answer(answer: Vec<u8>) -> Result<Answer, String> {
     let document = Document::parse(answer).map_err(|cause| format!("unreadable answer: {cause}"))?;
-    let mut result = Answer { accepted: 0, refused: Vec::new() };
+    let mut result = Answer::default();
     for (position, entry) in document.root().get("entry").into_iter().flat_map(Value::elements).enumerate() {
         let response = entry.get("response");
         let status = response.and_then(|response| response.get_str("status")).unwrap_or_default();
@@ -95,7 +112,12 @@ fn read_answer(answer: Vec<u8>) -> Result<Answer, String> {
             result.accepted += 1;
         } else {
             let outcome = response.and_then(|response| response.get("outcome"));
-            result.refused.push(format!("entry {position}: {status}: {}", outcome.map(diagnostics).unwrap_or_default()));
+            let words = format!("entry {position}: {status}: {}", outcome.map(diagnostics).unwrap_or_default());
+            if status.starts_with("429") || status.starts_with("503") {
+                result.later.push((position, words));
+            } else {
+                result.refused.push(words);
+            }
         }
     }
     Ok(result)

@@ -34,6 +34,26 @@ pub(super) fn of_lines(lines: &[Vec<u8>], part: u64) -> Result<Request, String> 
     Ok(Request { part, body: batch(documents.iter().map(Document::root))? })
 }
 
+/// A batch of these entries of a Bundle; `None`: there are none, or some are no updates.
+pub(super) fn of_updates(bundle: &[u8], positions: impl ExactSizeIterator<Item = usize>) -> Option<String> {
+    if positions.len() == 0 {
+        return None;
+    }
+    let document = Document::parse(bundle).ok()?;
+    let entries: Vec<Value<'_>> = document.root().get("entry").into_iter().flat_map(Value::elements).collect();
+    let mut writer = Writer::new();
+    writer.begin_object().string_member("resourceType", "Bundle").string_member("type", "batch").key("entry").begin_array();
+    for position in positions {
+        let entry = entries.get(position)?;
+        if entry.get("request")?.get_str("method")? != "PUT" {
+            return None;
+        }
+        writer.raw(entry.raw());
+    }
+    writer.end_array().end_object();
+    Some(writer.finish())
+}
+
 fn batch<'a>(resources: impl IntoIterator<Item = Value<'a>>) -> Result<String, String> {
     let mut writer = Writer::new();
     writer.begin_object().string_member("resourceType", "Bundle").string_member("type", "batch").key("entry").begin_array();
