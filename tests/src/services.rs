@@ -1,9 +1,11 @@
 //! What a server asks of its services, seen by proxies between them.
 
 mod content;
+mod costs;
 mod faults;
 mod tenancy;
 mod turmoil;
+mod units;
 
 use std::sync::Arc;
 

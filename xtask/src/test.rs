@@ -10,8 +10,7 @@ use crate::{Failure, definitions, stack, tidy};
 const CARGO_DENY_VERSION: &str = "0.20.2";
 const NEWMAN_VERSION: &str = "6.2.1";
 
-/// Tests of whole servers of the profile aws, by parts of their names: each starts tables, an index and several nodes, and together
-/// they take longer than all others. They are run by themselves.
+/// Tests of whole servers of the profile aws, by parts of their names: each starts tables, an index and several nodes.
 const OF_WHOLE_AWS: &[&str] =
     &["aws::", "tests::conformance::", "composed::", "coordinators::", "differential::", "indexing::", "nodes::", "services::"];
 
@@ -22,13 +21,12 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
             with_stack(root, |settings| {
                 configurations(root, settings)?;
                 postman(root)?;
-                let skipped = OF_WHOLE_AWS.iter().flat_map(|name| ["--skip", name]);
-                tests(root, settings, skipped)
+                tests(root, settings, &[])
             })
         }
-        [only] if only == "--aws" => with_stack(root, |settings| tests(root, settings, OF_WHOLE_AWS.iter().copied())),
+        [only] if only == "--aws" => with_stack(root, |settings| tests(root, settings, OF_WHOLE_AWS)),
         [only] if only == "--lint" => lint(root),
-        [only] if only == "--postman" => cargo(root, &["build", "--bin", "fhirpool"]).and_then(|()| postman(root)),
+        [only] if only == "--postman" => cargo(root, &["test", "--workspace", "--no-run"]).and_then(|()| postman(root)),
         _ => Err("usage: cargo xtask test [--aws | --lint | --postman]".into()),
     }
 }
@@ -36,14 +34,15 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
 /// Builds all tests while a stack starts, and does something with its settings.
 fn with_stack(root: &Path, work: impl FnOnce(&[(String, String)]) -> Result<(), Failure>) -> Result<(), Failure> {
     let stack = stack::Starting::new(&format!("test-{}", std::process::id()))?;
-    let built = cargo(root, &["build", "--bin", "fhirpool"]).and_then(|()| cargo(root, &["test", "--workspace", "--no-run"]));
+    // The program is built with them, for the tests that start it.
+    let built = cargo(root, &["test", "--workspace", "--no-run"]);
     stack.run(|settings| {
         built?;
         work(settings)
     })
 }
 
-fn tests<'a>(root: &Path, settings: &[(String, String)], filters: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+fn tests(root: &Path, settings: &[(String, String)], filters: &[&str]) -> Result<(), Failure> {
     let mut tests = Command::new(cargo_program());
     run(tests.args(["test", "--workspace", "--"]).args(filters).envs(settings.iter().cloned()).current_dir(root))
 }
@@ -117,7 +116,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
-/// The program that `cargo build --bin fhirpool` has made, beside this one.
+/// The program `fhirpool` beside this one.
 fn program() -> Result<std::path::PathBuf, Failure> {
     Ok(std::env::current_exe()?.with_file_name("fhirpool"))
 }
