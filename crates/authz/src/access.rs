@@ -190,6 +190,8 @@ impl WriteAccess {
 
 #[cfg(test)]
 mod tests {
+    use fhirpool_fhir::ResourceId;
+
     use super::*;
     use crate::Policy;
     use crate::smart::{Launch, Scopes};
@@ -226,6 +228,36 @@ mod tests {
             ReadAccess::authorize_for(&auditor, auditor.tenant(), Interaction::HistoryType, None).err(),
             Some(AccessDenied::Forbidden)
         );
+    }
+
+    /// A patient's application: what it may look at is in the compartment of its own patient.
+    fn launched(patient: &str) -> Principal {
+        let (tenant, id) = (TenantId::parse("acme").expect("a tenant"), ResourceId::parse(patient).expect("an id"));
+        let scopes = Scopes::parse(&["patient/Patient.rs".to_owned(), "patient/Observation.rs".to_owned()]);
+        let launch = Launch { patient: Some(id), ..Launch::default() };
+        let groups = ["practitioner".to_owned()];
+        Principal { grants: Arc::new(Policy::default().grants(&tenant, &groups, &scopes, &launch)), ..Principal::operator(tenant) }
+    }
+
+    #[test]
+    fn an_access_of_one_compartment_is_none_for_another() {
+        let access = |patient| {
+            let principal = launched(patient);
+            ReadAccess::authorize_for(&principal, principal.tenant(), Interaction::Read, None).expect("granted")
+        };
+        let (one, other) = (access("1"), access("2"));
+        for name in ["Patient", "Observation"] {
+            let Leave::Within(limits) = one.leave(named(name)) else { panic!("{name} is limited") };
+            let compartments: Vec<String> = limits.iter().map(|limit| limit.compartment.as_ref().expect("one").to_string()).collect();
+            assert_eq!(compartments, ["Patient/1"], "{name}");
+        }
+        // What was handed out under the one is worth nothing under the other.
+        assert_ne!(one.extent(), other.extent());
+        assert_eq!(one.leave(named("Condition")), Leave::Denied);
+        assert!(!one.allows(named("Condition")));
+        // It may post a Bundle, whose entries only look.
+        let write = WriteAccess::authorize(&launched("1"), one.tenant()).expect("granted");
+        assert!(!write.allows(named("Patient")));
     }
 
     #[test]

@@ -62,7 +62,11 @@ pub(crate) enum Partition<'a> {
     LogSegments(&'a str),
 }
 
-/// The partition key of an item of the data table.
+/// The partition key of an item of the data table. Within this crate [`PartitionKey::new`] is the only way to one, and it asks for an
+/// access; from outside there is none:
+/// ```compile_fail,E0603
+/// let key = fhirpool_dynamodb::keys::PartitionKey("T#acme#R#Patient#1".to_owned());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PartitionKey(String);
 

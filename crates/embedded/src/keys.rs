@@ -332,3 +332,54 @@ impl CounterKey {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use fhirpool_authz::{Principal, ReadAccess, TenantId};
+    use fhirpool_fhir::ResourceId;
+    use fhirpool_storage::StorageError;
+
+    use super::*;
+    use crate::tenants::Tenants;
+
+    fn named(name: &str) -> ResourceType {
+        ResourceType::parse(name).unwrap()
+    }
+
+    #[test]
+    fn an_access_of_one_type_makes_no_key_of_another() {
+        let (tenant, tenants) = (TenantId::parse("acme").unwrap(), Tenants::default());
+        tenants.insert(tenant.clone(), TenantNumber(7));
+        let access = ReadAccess::authorize(&Principal::in_groups(tenant.clone(), &["auditor"]), &tenant).unwrap();
+        let scope = Scope::of(&access, &tenants).unwrap();
+        let id = OrderedId::from(&ResourceId::parse("1").unwrap());
+        let refusals = |resource_type| {
+            [
+                ResourceSlot::new(&scope, resource_type, &id).err(),
+                TypeRange::new(&scope, resource_type).err(),
+                PostingRange::new(&scope, resource_type, ParameterNumber(1)).err(),
+                FeedRange::new(&scope, Some(resource_type)).err(),
+                CounterKey::new(&scope, resource_type).err(),
+            ]
+        };
+        assert_eq!(refusals(named("Patient")), [const { None }; 5]);
+        assert_eq!(refusals(named("Observation")), [const { Some(StorageError::Denied) }; 5]);
+    }
+
+    #[test]
+    fn an_access_of_one_tenant_makes_no_key_of_another() {
+        let (tenants, patient) = (Tenants::default(), named("Patient"));
+        let id = OrderedId::from(&ResourceId::parse("1").unwrap());
+        let slot = |name: &str| {
+            let tenant = TenantId::parse(name).unwrap();
+            let access = ReadAccess::authorize(&Principal::operator(tenant.clone()), &tenant).unwrap();
+            Ok::<_, StorageError>(ResourceSlot::new(&Scope::of(&access, &tenants)?, patient, &id)?.tenant())
+        };
+        tenants.insert(TenantId::parse("acme").unwrap(), TenantNumber(7));
+        tenants.insert(TenantId::parse("acme1").unwrap(), TenantNumber(8));
+        assert_eq!((slot("acme"), slot("acme1")), (Ok(TenantNumber(7)), Ok(TenantNumber(8))));
+        assert_eq!(slot("acme2"), Err(StorageError::UnknownTenant));
+    }
+}

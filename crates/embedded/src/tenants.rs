@@ -43,7 +43,14 @@ impl Tenants {
     }
 }
 
-/// An access with its tenant's number: what every key is made from. There is no other way to one.
+/// An access with its tenant's number: what every key is made from. There is no other way to one, and from outside of this crate
+/// neither to this nor to a key:
+/// ```compile_fail,E0603
+/// fn key(scope: fhirpool_embedded::tenants::Scope<'_>) {}
+/// ```
+/// ```compile_fail,E0603
+/// fn read(slot: fhirpool_embedded::keys::ResourceSlot) {}
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope<'a> {
     access: &'a ReadAccess,

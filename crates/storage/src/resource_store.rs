@@ -100,6 +100,32 @@ pub struct HistoryPage {
 ///
 /// Contract: what a commit acknowledged is on stable storage. No method shows a part of a commit, or one that may still
 /// fail. Versions of a resource run from 1 without gaps. Every method refuses what its access does not cover.
+///
+/// Who has leave to write writes:
+/// ```
+/// # use fhirpool_authz::WriteAccess;
+/// # use fhirpool_storage::{Commit, ResourceStore};
+/// async fn write(store: &dyn ResourceStore, access: &WriteAccess, commit: Commit) {
+///     let _ = store.commit(access, commit).await;
+/// }
+/// ```
+/// Leave to read is none to write:
+/// ```compile_fail,E0308
+/// # use fhirpool_authz::ReadAccess;
+/// # use fhirpool_storage::{Commit, ResourceStore};
+/// async fn write(store: &dyn ResourceStore, access: &ReadAccess, commit: Commit) {
+///     let _ = store.commit(access, commit).await;
+/// }
+/// ```
+/// And a tenant's name is none to read:
+/// ```compile_fail,E0308
+/// # use fhirpool_authz::TenantId;
+/// # use fhirpool_fhir::ResourceKey;
+/// # use fhirpool_storage::ResourceStore;
+/// async fn read(store: &dyn ResourceStore, tenant: &TenantId, key: &ResourceKey) {
+///     let _ = store.read(tenant, key).await;
+/// }
+/// ```
 #[async_trait]
 pub trait ResourceStore: Send + Sync {
     /// The newest version of a resource; `None` if there never was one.
