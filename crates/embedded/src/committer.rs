@@ -1,10 +1,14 @@
 //! The one thread that writes.
 //!
 //! It takes what waits in the queue into a group, writes one batch with one sync, publishes the new picture, and only then
-//! answers. When a write fails, nothing more is written: writes are refused, reads go on with the last picture, and once a
-//! probe write succeeds the database is opened again, here, in the same process. A panic ends the process, since what is in
-//! memory can no longer be trusted.
+//! answers. Tenants take turns at being taken up, by what they write: a tenant that sends much waits behind its own, and a large
+//! commit behind the small ones of others.
+//!
+//! When a write fails, nothing more is written: writes are refused, reads go on with the last picture, and once a probe write
+//! succeeds the database is opened again, here, in the same process. A panic ends the process, since what is in memory can no
+//! longer be trusted.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -27,6 +31,7 @@ use crate::prepare::Prepared;
 use crate::recent::Recent;
 use crate::shared::Shared;
 use crate::tenants::TenantNumber;
+use crate::turns::{Permit, Turns};
 
 /// How often a failed database is probed.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
@@ -34,6 +39,9 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 const PROBE_BYTES: usize = 4 << 20;
 /// A group that is as large takes no more members, so that small commits do not wait for large ones' company.
 const GROUP_WRITES_MAX: usize = 20_000;
+
+/// About how many keys a tenant writes in its turn, where others wait.
+const TURN_WRITES: usize = 1000;
 
 /// What the committer is asked to do.
 pub(crate) enum Job {
@@ -56,8 +64,10 @@ pub(crate) struct Waiting {
 /// The memory that a commit takes.
 pub(crate) struct Room {
     pub(crate) _memory: OwnedSemaphorePermit,
+    /// Of what its tenant's small ones may take.
+    pub(crate) _share: Option<OwnedSemaphorePermit>,
     /// Of a large one.
-    pub(crate) _large: Option<OwnedSemaphorePermit>,
+    pub(crate) _large: Option<Permit<TenantId>>,
 }
 
 /// The open database as the committer knows it.
@@ -87,11 +97,14 @@ pub(crate) struct Committer {
     settings: Settings,
     shared: Arc<Shared>,
     queue: Receiver<Job>,
+    /// What came out of the queue: commits, and what is asked besides.
+    commits: Turns<TenantId, Box<Waiting>>,
+    asked: VecDeque<Job>,
     state: State,
     /// No commit gets a sequence that an earlier one had, though that one failed: what is kept by sequences stays right.
     sequence_min: u64,
-    /// A job that did not fit into the last group.
-    waiting: Option<Job>,
+    /// A commit that did not fit into the last group.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Why the database could not be opened.
@@ -117,7 +130,17 @@ impl Committer {
         queue: Receiver<Job>,
     ) -> std::result::Result<Self, DatabaseError> {
         let open = Open::new(path, &settings, &shared, 0)?;
-        Ok(Self { path: path.to_owned(), settings, shared, queue, state: State::Open(Box::new(open)), sequence_min: 0, waiting: None })
+        Ok(Self {
+            path: path.to_owned(),
+            settings,
+            shared,
+            queue,
+            commits: Turns::new(TURN_WRITES),
+            asked: VecDeque::new(),
+            state: State::Open(Box::new(open)),
+            sequence_min: 0,
+            waiting: None,
+        })
     }
 
     /// Starts the thread. It ends when the queue's other end is gone.
@@ -142,9 +165,21 @@ impl Committer {
         }
     }
 
+    /// What is to be done next; waits for it. `None` when nothing will come any more.
+    fn next(&mut self) -> Option<Job> {
+        loop {
+            take_in(&self.queue, &mut self.commits, &mut self.asked);
+            let next = self.asked.pop_front().or_else(|| self.waiting.take().or_else(|| self.commits.pop()).map(Job::Commit));
+            if next.is_some() {
+                return next;
+            }
+            sort_in(self.queue.recv().ok()?, &mut self.commits, &mut self.asked);
+        }
+    }
+
     /// Does what waits; `false` when nothing will come any more.
     fn work(&mut self) -> bool {
-        let Some(job) = self.waiting.take().or_else(|| self.queue.recv().ok()) else { return false };
+        let Some(job) = self.next() else { return false };
         let State::Open(open) = &mut self.state else { return true };
         let done = match job {
             Job::Register(tenant, reply) => open.register(&self.shared, &tenant, reply),
@@ -153,7 +188,10 @@ impl Committer {
                 Ok(())
             }
             Job::Commit(first) => {
-                let next = || self.queue.try_recv().ok();
+                let next = || {
+                    take_in(&self.queue, &mut self.commits, &mut self.asked);
+                    self.commits.pop()
+                };
                 open.commit_group(&self.shared, self.settings.group_length, first, next, &mut self.waiting)
             }
         };
@@ -179,9 +217,8 @@ impl Committer {
             State::Open(_) => return true,
             State::Failed { reason, .. } | State::Closed { reason } => reason.clone(),
         };
-        if let Some(job) = self.waiting.take() {
-            refuse(job, &reason);
-        }
+        let commits = self.waiting.take().into_iter().chain(self.commits.drain()).map(Job::Commit);
+        self.asked.drain(..).chain(commits).for_each(|job| refuse(job, &reason));
         let probe_at = Instant::now() + PROBE_INTERVAL;
         if !self.refuse_until(probe_at, &reason) {
             return false;
@@ -271,8 +308,8 @@ impl Open {
         shared: &Shared,
         length_max: usize,
         first: Box<Waiting>,
-        mut next: impl FnMut() -> Option<Job>,
-        left_over: &mut Option<Job>,
+        mut next: impl FnMut() -> Option<Box<Waiting>>,
+        left_over: &mut Option<Box<Waiting>>,
     ) -> std::result::Result<(), fjall::Error> {
         let mut group = Group::new(self.database.batch(first.commit.writes()), self.clock);
         let mut answers = Vec::new();
@@ -285,7 +322,7 @@ impl Open {
                 break;
             }
             match next() {
-                Some(Job::Commit(job)) if !group.conflicts(&job.commit) && group.writes() + job.commit.writes() <= GROUP_WRITES_MAX => {
+                Some(job) if !group.conflicts(&job.commit) && group.writes() + job.commit.writes() <= GROUP_WRITES_MAX => {
                     waiting = job;
                 }
                 other => {
@@ -344,6 +381,23 @@ impl Open {
         let snapshot = self.database.snapshot();
         self.picture = Arc::new(Picture { snapshot, sequence: self.clock.sequence, tenants: shared.tenants.clone() });
         shared.publish(Some(Arc::clone(&self.picture)));
+    }
+}
+
+/// Takes everything out of the queue.
+fn take_in(queue: &Receiver<Job>, commits: &mut Turns<TenantId, Box<Waiting>>, asked: &mut VecDeque<Job>) {
+    while let Ok(job) = queue.try_recv() {
+        sort_in(job, commits, asked);
+    }
+}
+
+fn sort_in(job: Job, commits: &mut Turns<TenantId, Box<Waiting>>, asked: &mut VecDeque<Job>) {
+    match job {
+        Job::Commit(waiting) => {
+            let tenant = waiting.commit.access.tenant().clone();
+            commits.push(&tenant, waiting.commit.writes(), waiting);
+        }
+        other => asked.push_back(other),
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `store` | [`EmbeddedStore`]: the ports of resources and of search |
 //! | `prepare` | what a commit costs before it is the committer's turn |
 //! | `committer`, `group`, `recent` | the one thread that writes; commits that share a sync; what they are checked against |
+//! | `places`, `turns` | how much of one tenant may wait; who is next |
 //! | `history` | pages of history |
 //! | `search` | evaluation of searches |
 //! | `key_ring` | tenants' keys, wrapped, in the data folder |
@@ -36,6 +37,7 @@ mod lock;
 pub mod maintenance;
 mod meta;
 mod picture;
+mod places;
 mod prepare;
 mod recent;
 mod record;
@@ -46,6 +48,7 @@ mod store;
 mod tenants;
 #[cfg(test)]
 mod testing;
+mod turns;
 
 pub use error::OpenError;
 #[cfg(any(test, feature = "faults"))]

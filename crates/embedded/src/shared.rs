@@ -2,15 +2,16 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use fhirpool_authz::TenantId;
 use fhirpool_fhir::Timestamp;
 use fhirpool_search::Extractors;
 use fhirpool_storage::{Result, StorageError};
-use tokio::sync::Semaphore;
 
 use crate::faults::Faults;
 use crate::picture::Picture;
 use crate::search::{SearchCache, SearchSettings};
 use crate::tenants::Tenants;
+use crate::turns::Permits;
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -23,8 +24,8 @@ pub(crate) struct Shared {
     pub(crate) now: Now,
     pub(crate) search_cache: SearchCache,
     pub(crate) search_settings: SearchSettings,
-    /// A permit for each long search that may run.
-    pub(crate) long_searches: Arc<Semaphore>,
+    /// A permit for each long search that may run; tenants take turns.
+    pub(crate) long_searches: Arc<Permits<TenantId>>,
     pub(crate) faults: Faults,
 }
 
@@ -37,7 +38,7 @@ impl Shared {
             extractors,
             now,
             search_cache: SearchCache::new(search_settings.cache_bytes),
-            long_searches: Arc::new(Semaphore::new(search_settings.long_searches_max.max(1))),
+            long_searches: Arc::new(Permits::new(search_settings.long_searches_max)),
             search_settings,
             faults: Faults::default(),
         }

@@ -27,11 +27,13 @@ use crate::history;
 use crate::keys::ResourceSlot;
 use crate::lock::FolderLock;
 use crate::picture::Picture;
+use crate::places::{Place, Places};
 use crate::prepare::{Preparation, Prepared, PreparedChange, check_shape, prepared_bytes};
 use crate::record;
 use crate::search::{Found, StoredPostings, search, search_briefly};
 use crate::shared::{Now, Shared};
 use crate::tenants::Scope;
+use crate::turns::Permits;
 
 /// The folder of the database in the data folder.
 pub(crate) const DATABASE_FOLDER: &str = "store";
@@ -64,13 +66,13 @@ pub struct EmbeddedStore {
     codec: Codec,
     /// The parameter of `_lastUpdated`.
     time: ParameterNumber,
-    /// A permit for each commit that may wait.
-    places: Semaphore,
+    /// A place for each commit that may wait.
+    places: Places,
     /// A permit for each KiB that waiting commits may hold.
     memory: Arc<Semaphore>,
     memory_max: u32,
     /// The permit of the one large commit that may hold memory or wait for it: small ones never wait behind two.
-    large: Arc<Semaphore>,
+    large: Arc<Permits<TenantId>>,
     queue: Option<SyncSender<Job>>,
     committer: Option<JoinHandle<()>>,
     /// Held as long as the database is open.
@@ -90,8 +92,8 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared::new(extractors, now, settings.search.clone()));
         // One place more than commits may wait, for what is asked besides.
         let (sender, queue) = sync_channel(settings.queue_length + 16);
-        let places = Semaphore::new(settings.queue_length);
         let memory_max = u32::try_from(settings.queue_bytes / 1024).unwrap_or(u32::MAX).max(1);
+        let places = Places::new(settings.queue_length, share_max(memory_max) as usize);
         let committer = Committer::open(&folder.join(DATABASE_FOLDER), settings, Arc::clone(&shared), queue)?;
         let committer = committer.start()?;
         Ok(Self {
@@ -103,7 +105,7 @@ impl EmbeddedStore {
             places,
             memory: Arc::new(Semaphore::new(memory_max as usize)),
             memory_max,
-            large: Arc::new(Semaphore::new(1)),
+            large: Arc::new(Permits::new(1)),
             queue: Some(sender),
             committer: Some(committer),
             _lock: lock,
@@ -217,16 +219,19 @@ impl EmbeddedStore {
     }
 
     /// Waits for the memory that a commit of so many bytes takes. The largest gets three quarters of all there is, so that small
-    /// ones pass beside it.
-    async fn room(&self, bytes: u64) -> Result<Room> {
-        let share_max = (self.memory_max - self.memory_max / 4).max(1);
-        let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, share_max);
-        let large = match kibibytes > self.memory_max / 4 {
-            true => Some(Arc::clone(&self.large).acquire_owned().await.map_err(|_| stopped())?),
-            false => None,
-        };
+    /// ones pass beside it; the small ones of one tenant get an eighth, so that those of others pass beside them.
+    async fn room(&self, place: &Place<'_>, bytes: u64) -> Result<Room> {
+        let large_max = (self.memory_max - self.memory_max / 4).max(1);
+        let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, large_max);
+        let (mut share, mut large) = (None, None);
+        if kibibytes > self.memory_max / 4 {
+            large = Some(self.large.acquire(&place.tenant).await);
+        } else {
+            let part = kibibytes.min(share_max(self.memory_max));
+            share = Some(Arc::clone(&place.memory).acquire_many_owned(part).await.map_err(|_| stopped())?);
+        }
         let memory = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
-        Ok(Room { _memory: memory, _large: large })
+        Ok(Room { _memory: memory, _share: share, _large: large })
     }
 
     /// `None`: an assumption does not hold.
@@ -248,6 +253,11 @@ impl EmbeddedStore {
         let sequence = preparation.picture.sequence;
         Ok(Some(Prepared { access: access.clone(), key: Arc::clone(&preparation.key), sequence, changes, assumptions }))
     }
+}
+
+/// What the small commits of one tenant may hold of so much memory.
+fn share_max(memory_max: u32) -> u32 {
+    (memory_max / 8).max(1)
 }
 
 /// Prepares a large commit on other threads, two chunks at a time.
@@ -351,8 +361,8 @@ impl ResourceStore for EmbeddedStore {
     async fn commit(&self, access: &WriteAccess, commit: Commit) -> Result<CommitOutcome> {
         check_shape(&commit.changes)?;
         Scope::of(access.as_read(), &self.shared.tenants)?;
-        let _place = self.places.try_acquire().map_err(|_| StorageError::Overloaded)?;
-        let room = self.room(prepared_bytes(&commit.changes)).await?;
+        let place = self.places.enter(access.tenant()).ok_or(StorageError::Overloaded)?;
+        let room = self.room(&place, prepared_bytes(&commit.changes)).await?;
         let key = self.sealing_key(access).await?;
         let Some(commit) = self.prepare(access, commit, key).await? else { return Ok(CommitOutcome::Stale) };
         let (reply, answer) = oneshot::channel();
@@ -381,7 +391,7 @@ impl SearchIndex for EmbeddedStore {
             return Ok(page(found));
         }
         let (shared, access, request, picture_there) = (Arc::clone(&self.shared), access.clone(), request.clone(), Arc::clone(&picture));
-        let turn = Arc::clone(&shared.long_searches).acquire_owned().await.map_err(|_| stopped())?;
+        let turn = shared.long_searches.acquire(access.tenant()).await;
         let found = in_background(move || {
             // Held by the work, not by who waits for it: a client that goes away does not end it.
             let _turn = turn;

@@ -253,7 +253,7 @@ async fn criteria_that_the_memory_of_changes_does_not_tell_of_are_evaluated_by_t
         test.store.prepare(&access, commit, sealing_key).await.unwrap().unwrap()
     };
     let finish = async |commit| {
-        let room = test.store.room(1).await.unwrap();
+        let room = test.store.room(&test.store.places.enter(&tenant("a")).unwrap(), 1).await.unwrap();
         let (reply, answer) = tokio::sync::oneshot::channel();
         test.store.ask(Job::Commit(Box::new(Waiting { commit, reply, room })), answer).await.unwrap()
     };
@@ -306,8 +306,9 @@ async fn small_commits_pass_large_ones_that_wait_for_memory() {
     let folder = tempfile::tempdir().unwrap();
     let test = open(folder.path(), Settings { queue_bytes: 64 << 10, ..Settings::default() }).unwrap();
     test.store.register_tenant(&tenant("a")).await.unwrap();
-    let large = test.store.room(u64::MAX).await.unwrap();
-    let mut next = std::pin::pin!(test.store.room(u64::MAX));
+    let (one, other) = (test.store.places.enter(&tenant("a")).unwrap(), test.store.places.enter(&tenant("a")).unwrap());
+    let large = test.store.room(&one, u64::MAX).await.unwrap();
+    let mut next = std::pin::pin!(test.store.room(&other, u64::MAX));
     std::future::poll_fn(|context| {
         assert!(next.as_mut().poll(context).is_pending());
         std::task::Poll::Ready(())
@@ -316,6 +317,43 @@ async fn small_commits_pass_large_ones_that_wait_for_memory() {
     committed(test.commit("a", vec![put(&key("Patient", "x"), "x")]).await.unwrap());
     drop(large);
     next.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_does_not_wait_behind_what_another_has_sent() {
+    const COMMITS: usize = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let test = open(folder.path(), Settings { group_length: 4, ..Settings::default() }).unwrap();
+    for name in ["busy", "quiet"] {
+        test.store.register_tenant(&tenant(name)).await.unwrap();
+    }
+    let done = std::cell::Cell::new(0);
+    let busy = (0..COMMITS).map(|number| {
+        let (test, done) = (&test, &done);
+        async move {
+            let changes = (0..8).map(|change| put(&key("Patient", &format!("p{number}-{change}")), "x")).collect();
+            committed(test.commit("busy", changes).await.unwrap());
+            done.set(done.get() + 1);
+        }
+    });
+    let mut busy: Vec<_> = busy.map(Box::pin).collect();
+    // All of them are in the queue before the other comes.
+    std::future::poll_fn(|context| {
+        busy.retain_mut(|commit| commit.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    test.put("quiet", &key("Patient", "x"), "x").await;
+    std::future::poll_fn(|context| {
+        busy.retain_mut(|commit| commit.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    assert!(done.get() < COMMITS / 2, "{} commits of the other went first", done.get());
+    for commit in busy {
+        commit.await;
+    }
+    assert_eq!(done.get(), COMMITS);
 }
 
 #[tokio::test]
