@@ -10,6 +10,7 @@ mod indexing;
 mod isolation;
 mod nodes;
 mod profiles;
+mod quotas;
 mod scenarios;
 mod scopes;
 mod services;

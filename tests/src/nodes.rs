@@ -1,6 +1,7 @@
 //! Several nodes of the profile aws on the same services: each sees what the other acknowledged.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fhirpool_server::config::Given;
 use fhirpool_testkit::{Deployment, TestServer};
@@ -32,6 +33,52 @@ async fn nodes_share_tenants_page_links_and_histories() {
     assert_eq!(there.send("DELETE", "Patient/p1", &[], "").await.status, 200);
     assert_eq!(here.get("Patient/p1").await.status, 410);
     assert_eq!(here.get("Patient?_summary=count").await.json()["total"], 2);
+    one.stop().await;
+    other.stop().await;
+}
+
+/// How long the nodes are asked for as much as they take.
+const BLAST: Duration = Duration::from_secs(10);
+const POINTS_PER_S: f64 = 50.0;
+const BURST_POINTS: f64 = 100.0;
+
+/// Asks a node without a pause by several clients; gives how many requests were admitted, and how many not.
+async fn blast(node: &TestServer) -> (u64, u64) {
+    let until = Instant::now() + BLAST;
+    let clients = (0..4).map(|_| async {
+        let (client, mut admitted, mut refused) = (node.client("fleet"), 0, 0);
+        while Instant::now() < until {
+            match client.get("Patient/none").await.status {
+                404 => admitted += 1,
+                429 => refused += 1,
+                status => panic!("{status}"),
+            }
+        }
+        (admitted, refused)
+    });
+    let counted = futures_util::future::join_all(clients).await;
+    counted.into_iter().fold((0, 0), |(admitted, refused), (more, less)| (admitted + more, refused + less))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_keep_to_one_quota_together() {
+    let deployment = Arc::new(Deployment::create().await);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("[quota]\npoints_per_second = {POINTS_PER_S}\nburst_points = {BURST_POINTS}\n")).unwrap();
+    let given = || Given { access_file: Some(file.path().to_owned()), ..given() };
+    let one = TestServer::start_node(&deployment, &["fleet"], given()).await;
+    let other = TestServer::start_node(&deployment, &[], given()).await;
+    let started = Instant::now();
+    let (here, there) = tokio::join!(blast(&one), blast(&other));
+    let due = POINTS_PER_S * started.elapsed().as_secs_f64() + BURST_POINTS;
+    let admitted = (here.0 + there.0) as f64;
+    assert!(here.0 > 0 && there.0 > 0 && here.1 > 0 && there.1 > 0, "both are asked too much: {here:?}, {there:?}");
+    assert!((due * 0.9..=due * 1.1).contains(&admitted), "{admitted} points of {due}: {here:?}, {there:?}");
+    // What one does not use goes to the other.
+    let started = Instant::now();
+    let alone = blast(&one).await;
+    let due = POINTS_PER_S * started.elapsed().as_secs_f64();
+    assert!(alone.0 as f64 >= due * 0.9 && alone.0 as f64 <= due * 1.1 + BURST_POINTS, "{alone:?} of {due}");
     one.stop().await;
     other.stop().await;
 }

@@ -129,7 +129,8 @@ impl<'a> Call<'a> {
 
     /// The body, of whatever type.
     pub async fn body(&self, body: Body) -> Result<Vec<u8>> {
-        crate::body::read(self.head, body, self.state.settings.body_bytes_max, self.deadline).await
+        let of_tenant = self.state.quotas.body_bytes_max(&self.tenant).unwrap_or(usize::MAX);
+        crate::body::read(self.head, body, self.state.settings.body_bytes_max.min(of_tenant), self.deadline).await
     }
 
     /// The body where it is JSON by its type, or of no type.

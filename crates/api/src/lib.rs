@@ -26,5 +26,6 @@ pub mod routes;
 mod serve;
 mod state;
 
+pub use quota::NodeQuotas;
 pub use serve::router;
 pub use state::{ApiState, Settings};

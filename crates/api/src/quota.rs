@@ -1,7 +1,14 @@
 //! Keys of applications and quotas at the door: who asks too much is told when to come back (429), and everyone how their quota stands.
 
-use fhirpool_authz::{Admission, Asker, Interaction, Principal, QuotaOf, Standing, points};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fhirpool_authz::{
+    Admission, Asker, Interaction, Principal, QuotaOf, QuotaRules, Quotas, Refusal, Shortage, Standing, TenantId, WriteAccess, points,
+};
 use fhirpool_fhir::IssueCode;
+use fhirpool_storage::QuotaLeases;
 use http::header::{HeaderName, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -19,13 +26,112 @@ static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy
 /// The key of the application, beside its user's token.
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// What tenants and applications have asked of this node, and where it draws points from that it shares with others.
+pub struct NodeQuotas {
+    counted: Quotas,
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    leases: Arc<dyn QuotaLeases>,
+    /// Held by who draws, so that one does it for all requests of a tenant.
+    turns: Vec<tokio::sync::Mutex<()>>,
+}
+
+/// Tenants that draw at once, at most.
+const TURNS: usize = 64;
+/// A request does not wait longer for a draw.
+const DRAW_TIME_MAX: Duration = Duration::from_secs(1);
+/// A draw leaves enough for the request that waits for it, unless another was faster.
+const DRAWS_MAX: usize = 3;
+
+impl NodeQuotas {
+    /// Of the only node.
+    pub fn alone(rules: QuotaRules) -> Self {
+        Self { counted: Quotas::new(rules), shared: None }
+    }
+
+    /// Of one of several nodes; the seed is random, another in each.
+    pub fn shared(rules: QuotaRules, leases: Arc<dyn QuotaLeases>, seed: u64) -> Self {
+        let turns = (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect();
+        Self { counted: Quotas::shared(rules, seed), shared: Some(Shared { leases, turns }) }
+    }
+
+    /// Bytes that the body of a tenant's request may have.
+    pub(crate) fn body_bytes_max(&self, tenant: &TenantId) -> Option<usize> {
+        self.counted.of(tenant).body_bytes_max.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
+    /// Admits a request, if need be with points that are drawn first.
+    async fn admit(&self, asker: Asker<'_>, points: u32, now: impl Fn() -> i64) -> std::result::Result<Admission, Refusal> {
+        match (self.counted.admit(asker, points, now()), &self.shared) {
+            // Boxed: every request would carry its room.
+            (Err(refusal), Some(shared)) if !refusal.shortages.is_empty() => {
+                Box::pin(self.draw_and_admit(shared, asker, points, now)).await
+            }
+            (admitted, _) => admitted,
+        }
+    }
+
+    async fn draw_and_admit(
+        &self,
+        shared: &Shared,
+        asker: Asker<'_>,
+        points: u32,
+        now: impl Fn() -> i64,
+    ) -> std::result::Result<Admission, Refusal> {
+        let _turn = shared.turn(asker.tenant).lock().await;
+        for _ in 0..DRAWS_MAX {
+            // While it waited for its turn, another may have drawn for all.
+            match self.counted.admit(asker, points, now()) {
+                Err(refusal) if !refusal.shortages.is_empty() => self.draw(shared, asker.tenant, &refusal.shortages).await,
+                admitted => return admitted,
+            }
+        }
+        self.counted.admit(asker, points, now())
+    }
+
+    async fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) {
+        let shortages = self.counted.charge(asker, points, now_ms);
+        if let Some(shared) = &self.shared {
+            self.draw(shared, asker.tenant, &shortages).await;
+        }
+    }
+
+    async fn draw(&self, shared: &Shared, tenant: &TenantId, shortages: &[Shortage]) {
+        for shortage in shortages {
+            let access = WriteAccess::authorize(&Principal::operator(tenant.clone()), tenant).expect("an operator may, in its tenant");
+            let drawn = tokio::time::timeout(DRAW_TIME_MAX, shared.leases.draw(&access, &shortage.account, &shortage.draw)).await;
+            let drawn = match drawn {
+                Ok(Ok(drawn)) => Some(drawn),
+                Ok(Err(error)) => {
+                    tracing::warn!(%tenant, %error, "points cannot be drawn: a safe part of the rate is kept to");
+                    None
+                }
+                Err(_elapsed) => {
+                    tracing::warn!(%tenant, "points are not drawn in time: a safe part of the rate is kept to");
+                    None
+                }
+            };
+            self.counted.settle(tenant, shortage, drawn);
+        }
+    }
+}
+
+impl Shared {
+    fn turn(&self, tenant: &TenantId) -> &tokio::sync::Mutex<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(tenant);
+        &self.turns[hash as usize % self.turns.len()]
+    }
+}
+
 /// Checks the key of the application and takes the request's points; `None` where there are neither keys nor quotas.
-pub(crate) fn admit(state: &ApiState, head: &Parts, principal: &Principal, action: Action) -> Result<Option<Admission>> {
-    if !state.quotas.is_any() {
+pub(crate) async fn admit(state: &ApiState, head: &Parts, principal: &Principal, action: Action) -> Result<Option<Admission>> {
+    if !state.quotas.counted.is_any() {
         return Ok(None);
     }
-    let now_ms = state.interactions.clock.now().0;
-    match state.quotas.admit(asker(state, head, principal)?, points(interaction_of(action)), now_ms) {
+    let now = || state.interactions.clock.now().0;
+    match state.quotas.admit(asker(state, head, principal)?, points(interaction_of(action)), now).await {
         Ok(admission) => Ok(Some(admission)),
         Err(refusal) => {
             let seconds = refusal.retry_in_ms.div_ceil(1000).max(1);
@@ -38,7 +144,7 @@ pub(crate) fn admit(state: &ApiState, head: &Parts, principal: &Principal, actio
 }
 
 fn asker<'a>(state: &'a ApiState, head: &Parts, principal: &'a Principal) -> Result<Asker<'a>> {
-    let keys = state.quotas.api_keys();
+    let keys = state.quotas.counted.api_keys();
     let refused = |text: String| ApiError::new(StatusCode::FORBIDDEN, IssueCode::Forbidden, text);
     let api_key = match keys.is_empty() {
         // Clients of a gateway that wants one send it here, too.
@@ -52,15 +158,15 @@ fn asker<'a>(state: &'a ApiState, head: &Parts, principal: &'a Principal) -> Res
 }
 
 /// Takes what a Bundle turned out to cost beyond its admission; one that failed costs as much as a write.
-pub(crate) fn charge_bundle(state: &ApiState, head: &Parts, principal: &Principal, cost: Option<u64>) {
-    if !state.quotas.is_any() {
+pub(crate) async fn charge_bundle(state: &ApiState, head: &Parts, principal: &Principal, cost: Option<u64>) {
+    if !state.quotas.counted.is_any() {
         return;
     }
     let cost = cost.unwrap_or_else(|| u64::from(points(Interaction::Create)));
     let more = cost.saturating_sub(u64::from(points(Interaction::Bundle)));
     // The request was admitted, so its key is good.
     if let Ok(asker) = asker(state, head, principal) {
-        state.quotas.charge(asker, more, state.interactions.clock.now().0);
+        state.quotas.charge(asker, more, state.interactions.clock.now().0).await;
     }
 }
 

@@ -178,7 +178,7 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
         return Err(ApiError::no_tenant());
     }
     trail.set_tenant(principal.tenant());
-    let admission = quota::admit(state, head, &principal, route.action)?;
+    let admission = quota::admit(state, head, &principal, route.action).await?;
     let call = Call::new(state, head, principal.tenant().clone(), names);
     let answer = match route.action {
         // Reads are by far the most frequent and stay in this future; the others' would make it large to move.

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fhirpool_authz::{Quotas, TenantId, TokenVerifier};
+use fhirpool_authz::{TenantId, TokenVerifier};
 use fhirpool_interactions::Interactions;
 use fhirpool_storage::SignedContent;
+
+use crate::NodeQuotas;
 
 /// What the API works with.
 pub struct ApiState {
@@ -17,7 +19,7 @@ pub struct ApiState {
     /// Whose tokens are accepted.
     pub verifier: Arc<TokenVerifier>,
     /// How much tenants and applications may ask.
-    pub quotas: Quotas,
+    pub quotas: NodeQuotas,
     /// Settings.
     pub settings: Settings,
     /// Whether requests can be served now (`/health/ready`).

@@ -27,7 +27,10 @@ pub use grants::{Grants, Leave, Limit};
 pub use local_key::{LocalIssuer, LocalKey, LocalKeyError, TokenRequest};
 pub use policy::{AccessFile, AuthorizationServer, Policy, PolicyError};
 pub use principal::Principal;
-pub use quota::{Admission, Asker, QuotaOf, QuotaRules, Quotas, Rate, Refusal, Standing, TenantQuota, points};
+pub use quota::{
+    Account, Admission, Asker, Draw, Drawn, QuotaOf, QuotaRules, Quotas, Rate, Refusal, SharedBucket, Shortage, Standing, TenantQuota,
+    points,
+};
 pub use smart::Launch;
 pub use tenant::TenantId;
 pub use token::{Algorithm, Issuer, KeyError, KeySet, KeySource, RemoteIssuer, TokenError, TokenVerifier, is_safe_address};

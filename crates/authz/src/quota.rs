@@ -1,12 +1,24 @@
 //! How much a tenant, an application and the holder of an API key may ask of the server: a rate of cost points with a burst, and requests at once.
 //!
 //! Points are taken when a request is admitted; what a request turns out to cost more (the entries of a Bundle) is taken behind
-//! it, so that a bucket may owe. Who owes waits. Limits hold on one node.
+//! it, so that a bucket may owe. Who owes waits.
+//!
+//! Alone, a node keeps full buckets of its own. Nodes that share rates keep what they have drawn from buckets that all of them
+//! see ([`SharedBucket`]): where a request finds too little it is told what to draw first ([`Shortage`]). Requests at once are
+//! counted by each node.
+
+mod shared;
+#[cfg(test)]
+mod sharing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::shared::{Draw, Drawn, SharedBucket, Shortage};
+use self::shared::{Lease, Verdict};
 use crate::{ApiKey, ApiKeys, Interaction, TenantId};
 
 /// A rate of points.
@@ -27,6 +39,12 @@ pub struct TenantQuota {
     pub application: Option<Rate>,
     /// Requests of the tenant at once.
     pub requests_at_once_max: Option<u32>,
+    /// Resources that it may store.
+    pub stored_resources_max: Option<u64>,
+    /// Bytes that its writes may bring, all versions together.
+    pub stored_bytes_max: Option<u64>,
+    /// Bytes of a request's body.
+    pub body_bytes_max: Option<u64>,
 }
 
 /// The quotas of a deployment.
@@ -38,6 +56,19 @@ pub struct QuotaRules {
     pub tenants: HashMap<TenantId, TenantQuota>,
     /// Keys of applications, with quotas of their own.
     pub api_keys: ApiKeys,
+}
+
+impl QuotaRules {
+    /// What holds for a tenant.
+    pub fn of(&self, tenant: &TenantId) -> TenantQuota {
+        self.tenants.get(tenant).copied().unwrap_or(self.deployment)
+    }
+
+    /// Whether some tenant may store only so much.
+    pub fn limits_stored(&self) -> bool {
+        let limits = |quota: &TenantQuota| quota.stored_resources_max.is_some() || quota.stored_bytes_max.is_some();
+        self.tenants.values().chain([&self.deployment]).any(limits)
+    }
 }
 
 /// What an interaction costs in points. A Bundle costs its entries, and at least as much as a read.
@@ -61,6 +92,15 @@ pub enum QuotaOf {
     ApiKey,
 }
 
+/// Whose points within a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// Of what kind.
+    pub of: QuotaOf,
+    /// The name of the application or key; empty for the tenant.
+    pub name: Box<str>,
+}
+
 /// How a quota stands after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -68,7 +108,7 @@ pub struct Standing {
     pub of: QuotaOf,
     /// Its rate.
     pub rate: Rate,
-    /// Points left; 0 where it owes.
+    /// Points left, with what other nodes left when this one last looked; 0 where it owes.
     pub left_points: u32,
     /// Until when it is full again, in milliseconds.
     pub full_in_ms: u64,
@@ -89,6 +129,8 @@ pub struct Refusal {
     pub retry_in_ms: u64,
     /// How the quotas stand.
     pub standings: Vec<Standing>,
+    /// What to draw, and then to ask again at once; empty: there is nothing to be had now.
+    pub shortages: Vec<Shortage>,
 }
 
 /// Counts what is asked.
@@ -96,6 +138,8 @@ pub struct Refusal {
 pub struct Quotas {
     rules: QuotaRules,
     is_any: bool,
+    /// What this node's random pauses come from, where nodes share rates.
+    sharing: Option<u64>,
     buckets: Mutex<Buckets>,
     under_way: Mutex<HashMap<TenantId, Arc<AtomicU32>>>,
 }
@@ -108,21 +152,17 @@ struct Buckets {
 }
 
 impl Buckets {
-    /// Forgets full buckets once there are many, and again once they have doubled.
+    /// Forgets buckets that are as new ones once there are many, and again once they have doubled.
     fn sweep(&mut self, now_ms: i64) {
         if self.all.len() < self.sweep_at.max(Quotas::BUCKETS_MAX) {
             return;
         }
-        self.all.retain(|_, bucket| {
-            bucket.refill(now_ms);
-            bucket.level < capacity(bucket.rate)
-        });
+        self.all.retain(|_, bucket| !bucket.is_as_new(now_ms));
         self.sweep_at = 2 * self.all.len();
     }
 }
 
-/// Whose bucket; the tenant's own has no name.
-type BucketKey = (TenantId, QuotaOf, Box<str>);
+type BucketKey = (TenantId, Account);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -138,17 +178,28 @@ pub struct Asker<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     rate: Rate,
-    /// In thousandths of points; negative where it owes.
+    /// In thousandths of points; negative where it owes. Where nodes share the rate: what was drawn and not spent.
     level: i64,
     at_ms: i64,
+    lease: Option<Lease>,
 }
 
 impl Bucket {
     fn full(rate: Rate, now_ms: i64) -> Self {
-        Self { rate, level: capacity(rate), at_ms: now_ms }
+        Self { rate, level: capacity(rate), at_ms: now_ms, lease: None }
     }
 
-    fn refill(&mut self, now_ms: i64) {
+    /// Of a rate that nodes share: nothing is drawn yet.
+    fn leased(rate: Rate) -> Self {
+        Self { rate, level: 0, at_ms: 0, lease: Some(Lease::default()) }
+    }
+
+    /// Brings it up to now.
+    fn pass(&mut self, now_ms: i64) {
+        if let Some(lease) = &mut self.lease {
+            lease.ask(&mut self.level, now_ms);
+            return;
+        }
         let elapsed_ms = now_ms.saturating_sub(self.at_ms).max(0);
         // Points a second are thousandths a millisecond.
         let refilled = self.level.saturating_add(elapsed_ms.saturating_mul(i64::from(self.rate.points_per_s)));
@@ -156,15 +207,35 @@ impl Bucket {
         self.at_ms = self.at_ms.max(now_ms);
     }
 
-    /// How long until so much is there, in milliseconds.
-    fn wait_ms(&self, level: i64) -> u64 {
-        let missing = level.saturating_sub(self.level).max(0) as u64;
+    fn verdict(&self, needed: i64, now_ms: i64) -> Verdict {
+        match (&self.lease, self.wait_ms(self.level, needed)) {
+            (Some(lease), _) => lease.verdict(self.rate, self.level, needed, now_ms),
+            (None, 0) => Verdict::Enough,
+            (None, wait_ms) => Verdict::Wait(wait_ms),
+        }
+    }
+
+    /// How long from one level to another, in milliseconds.
+    fn wait_ms(&self, from: i64, to: i64) -> u64 {
+        let missing = to.saturating_sub(from).max(0) as u64;
         missing.div_ceil(u64::from(self.rate.points_per_s.max(1)))
     }
 
-    fn standing(&self, of: QuotaOf) -> Standing {
-        let left_points = (self.level.max(0) / 1000) as u32;
-        Standing { of, rate: self.rate, left_points, full_in_ms: self.wait_ms(capacity(self.rate)) }
+    fn standing(&self, of: QuotaOf, now_ms: i64) -> Standing {
+        let elsewhere = self.lease.map_or(0, |lease| lease.left_level(self.rate, now_ms));
+        let level = self.level.saturating_add(elsewhere).min(capacity(self.rate));
+        let left_points = (level.max(0) / 1000) as u32;
+        Standing { of, rate: self.rate, left_points, full_in_ms: self.wait_ms(level, capacity(self.rate)) }
+    }
+
+    fn is_as_new(&mut self, now_ms: i64) -> bool {
+        match &self.lease {
+            Some(lease) => self.level >= 0 && lease.is_idle(now_ms),
+            None => {
+                self.pass(now_ms);
+                self.level >= capacity(self.rate)
+            }
+        }
     }
 }
 
@@ -173,10 +244,15 @@ fn capacity(rate: Rate) -> i64 {
 }
 
 impl Quotas {
-    /// Buckets that are kept at least; of more, full ones are forgotten, which changes nothing.
+    /// Buckets that are kept at least; of more, those like new ones are forgotten, which changes nothing.
     const BUCKETS_MAX: usize = 10_000;
 
-    /// Quotas by these rules, all of them full.
+    /// Quotas of nodes that share their rates by buckets that all of them see. The seed is random, another in each node.
+    pub fn shared(rules: QuotaRules, seed: u64) -> Self {
+        Self { sharing: Some(seed), ..Self::new(rules) }
+    }
+
+    /// Quotas of a node alone by these rules, all of them full.
     pub fn new(rules: QuotaRules) -> Self {
         let limits = |quota: &TenantQuota| *quota != TenantQuota::default();
         let is_any = limits(&rules.deployment) || rules.tenants.values().any(limits) || !rules.api_keys.is_empty();
@@ -193,8 +269,9 @@ impl Quotas {
         &self.rules.api_keys
     }
 
-    fn of(&self, tenant: &TenantId) -> TenantQuota {
-        self.rules.tenants.get(tenant).copied().unwrap_or(self.rules.deployment)
+    /// What holds for a tenant.
+    pub fn of(&self, tenant: &TenantId) -> TenantQuota {
+        self.rules.of(tenant)
     }
 
     /// The rates that hold for someone, and whose they are.
@@ -212,24 +289,32 @@ impl Quotas {
         buckets.sweep(now_ms);
         let mut looked_at = Vec::with_capacity(3);
         for (of, rate, name) in self.rates(asker) {
-            let key: BucketKey = (asker.tenant.clone(), of, name.into());
-            let mut bucket = buckets.all.get(&key).copied().unwrap_or_else(|| Bucket::full(rate, now_ms));
-            bucket.refill(now_ms);
+            let key: BucketKey = (asker.tenant.clone(), Account { of, name: name.into() });
+            let mut bucket = buckets.all.get(&key).copied().unwrap_or_else(|| self.bucket(rate, now_ms));
+            bucket.pass(now_ms);
             looked_at.push((key, bucket));
         }
-        let needed = |rate: Rate| i64::from(points.min(rate.burst_points)) * 1000;
-        let wait_ms = looked_at.iter().map(|(_, bucket)| bucket.wait_ms(needed(bucket.rate))).max().unwrap_or(0);
         let standings = |looked_at: &[(BucketKey, Bucket)]| -> Vec<Standing> {
-            looked_at.iter().map(|((_, of, _), bucket)| bucket.standing(*of)).collect()
+            looked_at.iter().map(|((_, account), bucket)| bucket.standing(account.of, now_ms)).collect()
         };
+        let refuse = |retry_in_ms, shortages| Refusal { retry_in_ms, standings: standings(&looked_at), shortages };
+        let (mut wait_ms, mut shortages) = (0, Vec::new());
+        for ((_, account), bucket) in &looked_at {
+            match bucket.verdict(i64::from(points.min(bucket.rate.burst_points)) * 1000, now_ms) {
+                Verdict::Enough => {}
+                Verdict::Wait(for_ms) => wait_ms = for_ms.max(wait_ms),
+                Verdict::Draw(draw) => shortages.push(Shortage { account: account.clone(), draw }),
+            }
+        }
         if wait_ms > 0 {
-            return Err(Refusal { retry_in_ms: wait_ms, standings: standings(&looked_at) });
+            return Err(refuse(wait_ms, Vec::new()));
+        }
+        if !shortages.is_empty() {
+            return Err(refuse(1000, shortages));
         }
         let under_way = match self.of(asker.tenant).requests_at_once_max {
             None => None,
-            Some(most) => {
-                Some(self.enter(asker.tenant, most).ok_or_else(|| Refusal { retry_in_ms: 1000, standings: standings(&looked_at) })?)
-            }
+            Some(most) => Some(self.enter(asker.tenant, most).ok_or_else(|| refuse(1000, Vec::new()))?),
         };
         for (key, bucket) in &mut looked_at {
             bucket.level = bucket.level.saturating_sub(i64::from(points) * 1000);
@@ -238,14 +323,40 @@ impl Quotas {
         Ok(Admission { standings: standings(&looked_at), under_way })
     }
 
-    /// Takes points that a request turned out to cost more.
-    pub fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) {
+    /// Takes points that a request turned out to cost more; gives what is to be drawn for that at once.
+    pub fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) -> Vec<Shortage> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(1000);
+        let mut shortages = Vec::new();
         for (of, rate, name) in self.rates(asker) {
-            let bucket = buckets.all.entry((asker.tenant.clone(), of, name.into())).or_insert_with(|| Bucket::full(rate, now_ms));
-            bucket.refill(now_ms);
+            let account = Account { of, name: name.into() };
+            let bucket = buckets.all.entry((asker.tenant.clone(), account.clone())).or_insert_with(|| self.bucket(rate, now_ms));
+            bucket.pass(now_ms);
             bucket.level = bucket.level.saturating_sub(cost);
+            if bucket.lease.is_some() && bucket.level < 0 {
+                let owed = bucket.level.saturating_neg();
+                shortages.push(Shortage { account, draw: Draw { rate, owed, needed: 0, wanted: 0, now_ms } });
+            }
+        }
+        shortages
+    }
+
+    /// Takes up what came of a draw; `None`: the shared bucket could not be reached, and this node keeps to a safe part of the rate.
+    pub fn settle(&self, tenant: &TenantId, shortage: &Shortage, drawn: Option<Drawn>) {
+        let Shortage { account, draw } = shortage;
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.all.entry((tenant.clone(), account.clone())).or_insert_with(|| self.bucket(draw.rate, draw.now_ms));
+        let random = scatter(self.sharing.unwrap_or_default() ^ draw.now_ms.cast_unsigned());
+        if let Some(lease) = &mut bucket.lease {
+            lease.ask(&mut bucket.level, draw.now_ms);
+            bucket.level = bucket.level.saturating_add(lease.settle(draw, drawn, random));
+        }
+    }
+
+    fn bucket(&self, rate: Rate, now_ms: i64) -> Bucket {
+        match self.sharing {
+            Some(_) => Bucket::leased(rate),
+            None => Bucket::full(rate, now_ms),
         }
     }
 
@@ -269,114 +380,9 @@ impl Drop for Admission {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn tenant(name: &str) -> TenantId {
-        TenantId::parse(name).unwrap()
-    }
-
-    fn quotas(tenant: Option<Rate>, application: Option<Rate>, requests_at_once_max: Option<u32>) -> Quotas {
-        let deployment = TenantQuota { tenant, application, requests_at_once_max };
-        Quotas::new(QuotaRules { deployment, ..QuotaRules::default() })
-    }
-
-    fn by<'a>(tenant: &'a TenantId, application: Option<&'a str>) -> Asker<'a> {
-        Asker { tenant, application, api_key: None }
-    }
-
-    const RATE: Rate = Rate { points_per_s: 10, burst_points: 100 };
-
-    #[test]
-    fn a_burst_is_spent_and_comes_back_at_the_rate() {
-        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
-        for left in [80, 60, 40, 20, 0] {
-            assert_eq!(quotas.admit(by(&acme, None), 20, 0).unwrap().standings[0].left_points, left);
-        }
-        let refusal = quotas.admit(by(&acme, None), 20, 500).unwrap_err();
-        assert_eq!((refusal.retry_in_ms, refusal.standings[0].left_points), (1500, 5));
-        assert!(quotas.admit(by(&acme, None), 20, 1999).is_err());
-        let standing = quotas.admit(by(&acme, None), 20, 2000).unwrap().standings[0];
-        assert_eq!((standing.left_points, standing.full_in_ms), (0, 10_000));
-        assert!(quotas.admit(by(&tenant("acme10"), None), 100, 2000).is_ok());
-    }
-
-    #[test]
-    fn in_the_long_run_the_rate_holds_whatever_is_asked() {
-        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
-        let mut spent = 0;
-        for now_ms in 0..100_000 {
-            if quotas.admit(by(&acme, None), 3, now_ms).is_ok() {
-                spent += 3;
-            }
-        }
-        assert!((1097..=1100).contains(&spent), "{spent}");
-    }
-
-    #[test]
-    fn more_than_a_burst_is_owed() {
-        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
-        assert!(quotas.admit(by(&acme, None), 1000, 0).is_ok());
-        assert_eq!(quotas.admit(by(&acme, None), 1, 0).unwrap_err().retry_in_ms, 90_100);
-        let other = tenant("other");
-        assert!(quotas.admit(by(&other, None), 1, 0).is_ok());
-        quotas.charge(by(&other, None), 199, 0);
-        assert_eq!(quotas.admit(by(&other, None), 1, 0).unwrap_err().retry_in_ms, 10_100);
-    }
-
-    #[test]
-    fn an_application_has_its_own_and_takes_from_neither_where_one_refuses() {
-        let small = Rate { points_per_s: 1, burst_points: 10 };
-        let (quotas, acme) = (quotas(Some(RATE), Some(small), None), tenant("acme"));
-        assert!(quotas.admit(by(&acme, Some("a")), 10, 0).is_ok());
-        for _ in 0..50 {
-            assert!(quotas.admit(by(&acme, Some("a")), 10, 0).is_err());
-        }
-        let admitted = quotas.admit(by(&acme, Some("b")), 10, 0).unwrap();
-        assert_eq!(admitted.standings.iter().map(|standing| standing.left_points).collect::<Vec<_>>(), [80, 0]);
-    }
-
-    #[test]
-    fn a_key_has_its_own_in_each_tenant() {
-        let key =
-            ApiKey { name: "portal".into(), digest: [0; 32], tenants: Vec::new(), rate: Some(Rate { points_per_s: 1, burst_points: 5 }) };
-        let (quotas, acme, other) = (quotas(Some(RATE), None, None), tenant("acme"), tenant("other"));
-        let with_key = |tenant| Asker { tenant, application: Some("portal"), api_key: Some(&key) };
-        assert_eq!(quotas.admit(with_key(&acme), 5, 0).unwrap().standings.len(), 2);
-        assert!(quotas.admit(with_key(&acme), 5, 0).is_err());
-        assert!(quotas.admit(by(&acme, Some("portal")), 5, 0).is_ok());
-        assert!(quotas.admit(with_key(&other), 5, 0).is_ok());
-    }
-
-    #[test]
-    fn requests_at_once_are_counted_while_they_last() {
-        let (quotas, acme) = (quotas(None, None, Some(2)), tenant("acme"));
-        let first = quotas.admit(by(&acme, None), 1, 0).unwrap();
-        let _second = quotas.admit(by(&acme, None), 1, 0).unwrap();
-        assert_eq!(quotas.admit(by(&acme, None), 1, 0).unwrap_err().retry_in_ms, 1000);
-        assert!(quotas.admit(by(&tenant("other"), None), 1, 0).is_ok());
-        drop(first);
-        assert!(quotas.admit(by(&acme, None), 1, 0).is_ok());
-    }
-
-    #[test]
-    fn a_clock_that_goes_back_gives_nothing() {
-        let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
-        assert!(quotas.admit(by(&acme, None), 100, 10_000).is_ok());
-        assert!(quotas.admit(by(&acme, None), 1, 0).is_err());
-        assert!(quotas.admit(by(&acme, None), 1, 10_099).is_err());
-        assert!(quotas.admit(by(&acme, None), 1, 10_100).is_ok());
-    }
-
-    #[test]
-    fn full_buckets_are_forgotten() {
-        let quotas = quotas(Some(RATE), None, None);
-        for number in 0..Quotas::BUCKETS_MAX + 10 {
-            assert!(quotas.admit(by(&tenant(&format!("t{number}")), None), 1, number as i64 * 1000).is_ok());
-        }
-        assert!(quotas.buckets.lock().unwrap().all.len() < 100);
-    }
+/// Spreads the bits of a number (the finalizer of SplitMix64).
+fn scatter(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
 }

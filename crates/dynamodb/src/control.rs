@@ -7,6 +7,8 @@
 //! | epoch of the tenants | `E` | `tenants` | `n` |
 //! | wrapped keys | `T#t#K` | epoch | `k` wrapped key, empty where destroyed |
 //! | write marks | `T#t#M` | digest of the client | `u` until, `ttl` expiry |
+//! | buckets of points | `T#t#Q` | `tenant`, or kind and hash of the name | `l` level, `a` as of, `c` counter, `w` writer, `ttl` expiry |
+//! | bytes stored | `T#t#U` | `usage` | `b` sum |
 //! | migrations | `M` | number | `n` name, `a` applied at |
 //! | secrets | `S` | name | `v` |
 //!
@@ -26,7 +28,9 @@ use crate::keys::{PARTITION, SORT};
 mod leases;
 mod marks;
 mod migrations;
+mod quotas;
 mod secrets;
+mod stored_bytes;
 mod tenants;
 #[cfg(test)]
 mod tests;

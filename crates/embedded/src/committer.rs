@@ -25,7 +25,7 @@ use crate::Settings;
 use crate::database::{Database, Space};
 use crate::faults::Fault;
 use crate::group::{Ground, Group};
-use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_tenants, tenant_key};
+use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_count, read_tenants, tenant_key};
 use crate::picture::Picture;
 use crate::prepare::Prepared;
 use crate::recent::Recent;
@@ -49,6 +49,8 @@ pub(crate) enum Job {
     Commit(Box<Waiting>),
     /// To give a tenant a number.
     Register(TenantId, oneshot::Sender<Result<()>>),
+    /// To add to the count in `meta` at this key.
+    Count([u8; 5], u64, oneshot::Sender<Result<u64>>),
     /// To hand the database out for maintenance.
     Lend(oneshot::Sender<Result<Database>>),
 }
@@ -183,6 +185,7 @@ impl Committer {
         let State::Open(open) = &mut self.state else { return true };
         let done = match job {
             Job::Register(tenant, reply) => open.register(&self.shared, &tenant, reply),
+            Job::Count(key, more, reply) => open.count(&self.shared, key, more, reply),
             Job::Lend(reply) => {
                 let _ = reply.send(Ok(open.database.clone()));
                 Ok(())
@@ -377,6 +380,38 @@ impl Open {
         written
     }
 
+    fn count(
+        &mut self,
+        shared: &Shared,
+        key: [u8; 5],
+        more: u64,
+        reply: oneshot::Sender<Result<u64>>,
+    ) -> std::result::Result<(), fjall::Error> {
+        let there = match read_count(&self.picture.snapshot, &key) {
+            Ok(there) => there,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        let sum = there.saturating_add(more);
+        if more == 0 {
+            let _ = reply.send(Ok(sum));
+            return Ok(());
+        }
+        let mut batch = self.database.batch(1);
+        batch.insert(Space::Meta, key, sum.to_be_bytes());
+        let written = batch.commit();
+        if written.is_ok() {
+            self.publish(shared);
+        }
+        let _ = reply.send(match &written {
+            Ok(()) => Ok(sum),
+            Err(error) => Err(StorageError::Unavailable(error.to_string())),
+        });
+        written
+    }
+
     fn publish(&mut self, shared: &Shared) {
         let snapshot = self.database.snapshot();
         self.picture = Arc::new(Picture { snapshot, sequence: self.clock.sequence, tenants: shared.tenants.clone() });
@@ -437,6 +472,7 @@ fn refuse(job: Job, reason: &str) {
     match job {
         Job::Commit(waiting) => drop(waiting.reply.send(Err(refusal))),
         Job::Register(_, reply) => drop(reply.send(Err(refusal))),
+        Job::Count(_, _, reply) => drop(reply.send(Err(refusal))),
         Job::Lend(reply) => drop(reply.send(Err(refusal))),
     }
 }

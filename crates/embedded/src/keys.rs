@@ -7,7 +7,7 @@
 //! | versions | tenant u32 · type u8 · id · 0x00 · version u64 |
 //! | postings | tenant u32 · type u8 · parameter u16 · value · id |
 //! | feed | tenant u32 · type u8 or 0xFF · last updated i64 · sequence u64 · part u32 |
-//! | meta | `c` · tenant u32 · type u8: a counter; the others are in [`crate::meta`] |
+//! | meta | `c` · tenant u32 · type u8: a counter; `b` · tenant u32: bytes stored; the others are in [`crate::meta`] |
 //!
 //! Numbers are big-endian. An id is [`OrderedId::write`]: of fixed length for UUIDs, without a zero byte otherwise, so that
 //! no version key lies among those of another id.
@@ -331,6 +331,13 @@ impl CounterKey {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// The key in `meta` of the number of bytes that a tenant has stored.
+pub(crate) fn stored_bytes_key(scope: &Scope<'_>) -> [u8; 5] {
+    let mut key = [b'b'; 5];
+    key[1..].copy_from_slice(&scope.tenant().0.to_be_bytes());
+    key
 }
 
 #[cfg(test)]

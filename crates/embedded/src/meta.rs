@@ -54,7 +54,12 @@ fn damaged_clock() -> StorageError {
 
 /// How many resources of a type there are.
 pub(crate) fn read_counter(snapshot: &Snapshot, key: &CounterKey) -> Result<u64> {
-    let Some(bytes) = snapshot.get(Space::Meta, key.as_bytes())? else { return Ok(0) };
+    read_count(snapshot, key.as_bytes())
+}
+
+/// A count at a key; 0 where nothing was counted yet.
+pub(crate) fn read_count(snapshot: &Snapshot, key: &[u8]) -> Result<u64> {
+    let Some(bytes) = snapshot.get(Space::Meta, key)? else { return Ok(0) };
     let bytes = bytes.as_ref().try_into().map_err(|_| StorageError::Damaged("a counter is not 8 bytes".into()))?;
     Ok(u64::from_be_bytes(bytes))
 }

@@ -15,7 +15,7 @@ use fhirpool_search::Extractors;
 use fhirpool_storage::value::Codec;
 use fhirpool_storage::{
     Change, Commit, CommitOutcome, HistoryEntry, HistoryPage, HistoryRequest, KeyEpoch, KeyRing, ResourceStore, Result, SearchIndex,
-    SearchPage, SearchRequest, StorageError, StoredVersion, TenantKey, View,
+    SearchPage, SearchRequest, StorageError, StoredBytes, StoredVersion, TenantKey, View,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -24,7 +24,7 @@ use crate::committer::{Committer, Job, Room, Waiting};
 use crate::database::{Bytes, Database, Space};
 use crate::error::OpenError;
 use crate::history;
-use crate::keys::ResourceSlot;
+use crate::keys::{ResourceSlot, stored_bytes_key};
 use crate::lock::FolderLock;
 use crate::picture::Picture;
 use crate::places::{Place, Places};
@@ -367,6 +367,15 @@ impl ResourceStore for EmbeddedStore {
         let Some(commit) = self.prepare(access, commit, key).await? else { return Ok(CommitOutcome::Stale) };
         let (reply, answer) = oneshot::channel();
         self.ask(Job::Commit(Box::new(Waiting { commit, reply, room })), answer).await
+    }
+}
+
+#[async_trait]
+impl StoredBytes for EmbeddedStore {
+    async fn add_bytes(&self, access: &WriteAccess, bytes: u64) -> Result<u64> {
+        let key = stored_bytes_key(&Scope::of(access.as_read(), &self.shared.tenants)?);
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Count(key, bytes, reply), answer).await
     }
 }
 

@@ -121,6 +121,9 @@ impl From<StorageError> for InteractionError {
             StorageError::Overloaded => Self::of(ErrorKind::Overloaded, "too many requests are waiting; try again later"),
             StorageError::Busy => Self::of(ErrorKind::Unavailable, "other writes hold what this one needs; try again"),
             StorageError::TooCostly(what) => Self::of(ErrorKind::TooCostly, format!("the request costs more than allowed: {what}")),
+            StorageError::QuotaReached(what) => {
+                Self::of(ErrorKind::TooCostly, format!("the tenant may store no more {what}; what is there may be changed and deleted"))
+            }
             StorageError::Denied => Self::of(ErrorKind::Forbidden, "the access does not cover this"),
             StorageError::UnknownTenant => Self::of(ErrorKind::NotFound, "there is no such tenant"),
             StorageError::Damaged(_) => Self::of(ErrorKind::Internal, "what is stored cannot be read"),

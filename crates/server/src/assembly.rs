@@ -13,9 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fhirpool_api::ApiState;
-use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, Quotas, TenantId, TokenRequest, TokenVerifier};
-use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
+use fhirpool_api::{ApiState, NodeQuotas};
+use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -25,6 +25,7 @@ pub(crate) use self::parts::Stop;
 use crate::config::{Config, ConfigError, Profile};
 use crate::listen::Listen;
 use crate::observed::{ObservedIndex, ObservedStore};
+use crate::stored_quota::LimitedStore;
 use crate::telemetry::metrics;
 use crate::{access, issuer, tls};
 
@@ -117,11 +118,23 @@ impl Server {
                  the tokens of `fhirpool token`"
             );
         }
+        if access_file.quotas.limits_stored() {
+            parts.store = Arc::new(LimitedStore::new(
+                parts.store,
+                Arc::clone(&parts.index),
+                Arc::clone(&parts.stored_bytes),
+                access_file.quotas.clone(),
+            ));
+        }
         let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
         let (verifier, watching) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer))?;
         let says = access::capability_cache(&access_file, !config.cors_origin.is_empty());
-        let state = api_state(&config, parts, issuer.as_deref(), verifier, says, Quotas::new(access_file.quotas));
+        let quotas = match parts.quota_leases.take() {
+            Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
+            None => NodeQuotas::alone(access_file.quotas),
+        };
+        let state = api_state(&config, parts, issuer.as_deref(), verifier, says, quotas);
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));
         Ok(Self { https, issuer, requests, metrics, watching, stop_parts })
@@ -232,7 +245,7 @@ fn api_state(
     issuer: Option<&LocalIssuer>,
     verifier: Arc<TokenVerifier>,
     capability_cache: CapabilityCache,
-    quotas: Quotas,
+    quotas: NodeQuotas,
 ) -> ApiState {
     let clock = Arc::new(SystemClock);
     let limits = Limits {
@@ -273,6 +286,12 @@ fn api_state(
         metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
     ApiState { interactions, signed_content: parts.signed_content, verifier, quotas, settings, is_ready: parts.is_ready }
+}
+
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    SystemRandomness::default().fill(&mut seed);
+    u64::from_be_bytes(seed)
 }
 
 /// Only its owner may look into the folder.

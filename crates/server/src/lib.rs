@@ -14,6 +14,7 @@ mod issuer;
 mod listen;
 pub mod load;
 mod observed;
+mod stored_quota;
 mod telemetry;
 mod tls;
 

@@ -45,6 +45,7 @@ fn kind(error: &StorageError) -> &'static str {
         StorageError::Unavailable(_) => "unavailable",
         StorageError::Overloaded => "overloaded",
         StorageError::TooCostly(_) => "too-costly",
+        StorageError::QuotaReached(_) => "quota-reached",
         StorageError::Denied => "denied",
         StorageError::UnknownTenant => "unknown-tenant",
         StorageError::Damaged(_) => "damaged",

@@ -43,6 +43,9 @@ pub mod reads;
 pub mod searches;
 pub mod tenancy;
 
+pub use crate::quota_leases::conformance::quota_leases;
+pub use crate::stored_bytes::conformance::stored_bytes;
+
 pub use random::Random;
 
 /// A backend under test.

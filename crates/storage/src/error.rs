@@ -15,6 +15,9 @@ pub enum StorageError {
     /// The request would look at more than the limit allows.
     #[error("too costly: {0}")]
     TooCostly(&'static str),
+    /// The tenant may store no more of this.
+    #[error("the tenant's quota is reached: {0}")]
+    QuotaReached(&'static str),
     /// The access does not cover the tenant or type.
     #[error("access does not cover this")]
     Denied,

@@ -15,7 +15,9 @@ mod keys;
 #[cfg(any(test, feature = "conformance"))]
 pub mod memory;
 mod migration;
+mod quota_leases;
 mod resource_store;
+mod stored_bytes;
 pub mod value;
 
 pub use candidates::{Candidate, CandidateIndex, CandidatePage, IndexDocument, IndexOutcome, IndexRebuild, IndexWriter};
@@ -31,6 +33,8 @@ pub use error::{Result, StorageError};
 pub use index::{ExactLookup, Freshness, SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
 pub use keys::{KeyEpoch, KeyRing, TenantKey, WrappedKey, WrappedKeys};
 pub use migration::{MIGRATIONS, Migrate, Migration, MigrationPart, MigrationRecord, apply_migrations, missing_migrations};
+pub use quota_leases::QuotaLeases;
 pub use resource_store::{
     Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, ResourceStore, StoredVersion, View,
 };
+pub use stored_bytes::StoredBytes;

@@ -17,7 +17,10 @@ use crate::{
     View,
 };
 
+mod quotas;
 mod search;
+
+pub use quotas::MemoryQuotaLeases;
 
 /// All that was ever committed.
 pub struct MemoryStore {

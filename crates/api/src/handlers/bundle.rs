@@ -18,6 +18,6 @@ pub(super) async fn bundle(call: &Call<'_>, principal: &Principal, body: Body) -
     let returning = call.prefer.returning.unwrap_or(Returning::Minimal);
     let request = BundleRequest { base: &call.base()?, body, returning, handling: call.prefer.handling, freshness: call.freshness()? };
     let outcome = call.state.interactions.bundle(&access, request).await;
-    quota::charge_bundle(call.state, call.head, principal, outcome.as_ref().ok().map(|outcome| outcome.points));
+    quota::charge_bundle(call.state, call.head, principal, outcome.as_ref().ok().map(|outcome| outcome.points)).await;
     Ok(outcome?.into())
 }

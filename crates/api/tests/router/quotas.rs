@@ -9,7 +9,8 @@ use crate::support::{Api, PATIENT, token};
 /// So slow a rate that nothing comes back within a test.
 fn rules(burst_points: u32, requests_at_once_max: Option<u32>) -> QuotaRules {
     let tenant = Some(Rate { points_per_s: 1, burst_points });
-    QuotaRules { deployment: TenantQuota { tenant, application: None, requests_at_once_max }, ..QuotaRules::default() }
+    let deployment = TenantQuota { tenant, requests_at_once_max, ..TenantQuota::default() };
+    QuotaRules { deployment, ..QuotaRules::default() }
 }
 
 #[tokio::test]
@@ -82,4 +83,16 @@ async fn keys_of_applications_are_demanded_where_they_are_required() {
     assert_eq!(good.status, StatusCode::OK);
     assert!(good.header("ratelimit").starts_with("\"api-key\";r=5"), "{}", good.header("ratelimit"));
     assert_eq!(get("secret").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_tenant_may_be_kept_to_smaller_bodies() {
+    let text = "[tenant.acme.quota]\nbody_bytes = 100\n";
+    let api = Api::with_quotas(AccessFile::parse(text).unwrap().quotas).await;
+    assert_eq!(api.put_json("POST", "Patient", &[], r#"{"resourceType":"Patient"}"#).await.status, StatusCode::CREATED);
+    let long = format!(r#"{{"resourceType":"Patient","language":"{}"}}"#, "x".repeat(100));
+    assert_eq!(api.put_json("POST", "Patient", &[], &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let authorization = format!("Bearer {}", token("other", "practitioner", 0));
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/fhir+json")];
+    assert_ne!(api.send("POST", "/tenant/other/Patient", &headers, Body::from(long)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, Bytes};
-use fhirpool_api::{ApiState, Settings, router};
-use fhirpool_authz::{Launch, LocalIssuer, LocalKey, Policy, QuotaRules, Quotas, TenantId, TokenRequest, TokenVerifier};
+use fhirpool_api::{ApiState, NodeQuotas, Settings, router};
+use fhirpool_authz::{Launch, LocalIssuer, LocalKey, Policy, QuotaRules, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
 use fhirpool_fhir::Definitions;
@@ -123,7 +123,7 @@ impl Api {
             interactions,
             signed_content: Some(content),
             verifier,
-            quotas: Quotas::new(quotas),
+            quotas: NodeQuotas::alone(quotas),
             settings,
             is_ready: Box::new(is_ready),
         };

@@ -16,10 +16,13 @@
 //! inherit = true               # begin with the rules of the deployment (default: true)
 //! rule = [{ effect = "deny", groups = ["auditor"], types = ["*"], interactions = ["*"] }]
 //!
-//! [quota]                      # of each tenant, on each node
+//! [quota]                      # of each tenant
 //! points_per_second = 500      # a read costs 1, a history 10, a search 20, a write 100, a Bundle its entries
 //! burst_points = 5000          # default: four seconds' worth
 //! requests_at_once = 200
+//! stored_resources = 1000000   # deletions and versions that are superseded not counted
+//! stored_bytes = 10000000000   # of JSON, every version counted
+//! body_bytes = 10485760        # of a request, where body_bytes_max allows more
 //!
 //! [application_quota]          # of each application within a tenant
 //! points_per_second = 100
@@ -154,6 +157,9 @@ struct QuotaText {
     points_per_second: Option<u32>,
     burst_points: Option<u32>,
     requests_at_once: Option<u32>,
+    stored_resources: Option<u64>,
+    stored_bytes: Option<u64>,
+    body_bytes: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -321,7 +327,13 @@ fn read_quota(
         if quota.requests_at_once == Some(0) {
             return Err(PolicyError(format!("{place}quota: requests_at_once: found 0; allowed: 1 to {}", u32::MAX)));
         }
+        if quota.body_bytes == Some(0) {
+            return Err(PolicyError(format!("{place}quota: body_bytes: found 0; allowed: 1 to {}", u64::MAX)));
+        }
         read.requests_at_once_max = quota.requests_at_once;
+        read.stored_resources_max = quota.stored_resources;
+        read.stored_bytes_max = quota.stored_bytes;
+        read.body_bytes_max = quota.body_bytes;
     }
     if let Some(application) = application {
         read.application = Some(rate("application_quota", application.points_per_second, application.burst_points)?);

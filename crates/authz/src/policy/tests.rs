@@ -166,11 +166,18 @@ fn issuers_and_the_authorization_server_are_read_and_checked() {
 
 #[test]
 fn quotas_are_read_and_checked() {
-    let text = "[quota]\npoints_per_second = 5\nrequests_at_once = 3\n[application_quota]\npoints_per_second = 1\nburst_points = 9\n
+    let text = "[quota]\npoints_per_second = 5\nrequests_at_once = 3\nstored_resources = 9\nstored_bytes = 11\nbody_bytes = 10\n[application_quota]\npoints_per_second = 1\nburst_points = 9\n
         [tenant.acme.quota]\npoints_per_second = 7\nburst_points = 8\n[tenant.other]\n";
     let quotas = AccessFile::parse(text).unwrap().quotas;
     let (rate, application) = (crate::Rate { points_per_s: 5, burst_points: 20 }, crate::Rate { points_per_s: 1, burst_points: 9 });
-    let deployment = crate::TenantQuota { tenant: Some(rate), application: Some(application), requests_at_once_max: Some(3) };
+    let deployment = crate::TenantQuota {
+        tenant: Some(rate),
+        application: Some(application),
+        requests_at_once_max: Some(3),
+        stored_resources_max: Some(9),
+        stored_bytes_max: Some(11),
+        body_bytes_max: Some(10),
+    };
     assert_eq!(quotas.deployment, deployment);
     assert_eq!(quotas.tenants[&tenant("other")], deployment);
     let acme = quotas.tenants[&tenant("acme")];
@@ -178,6 +185,7 @@ fn quotas_are_read_and_checked() {
     for (text, expected) in [
         ("[quota]\npoints_per_second = 0", "quota: found 0 points"),
         ("[quota]\nburst_points = 3", "burst_points alone"),
+        ("[quota]\nbody_bytes = 0", "body_bytes: found 0"),
         ("[quota]\nrequests_at_once = 0", "requests_at_once: found 0"),
         ("[tenant.acme.application_quota]\npoints_per_second = 0", "tenant.acme.application_quota"),
         ("[quota]\npoints_per_second = -1", "points_per_second"),

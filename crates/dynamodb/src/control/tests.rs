@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fhirpool_authz::{Principal, ReadAccess, WriteAccess};
 use fhirpool_storage::{
-    FeedPosition, KeyEpoch, Lease, Leases, MIGRATIONS, MigrationPart, MigrationRecord, PendingSweep, ShardId, WrappedKey, WrappedKeys,
-    WriteMarks, apply_migrations, missing_migrations,
+    FeedPosition, KeyEpoch, Lease, Leases, MIGRATIONS, MigrationPart, MigrationRecord, PendingSweep, QuotaLeases, ShardId, WrappedKey,
+    WrappedKeys, WriteMarks, apply_migrations, missing_migrations,
 };
 
 use super::*;
@@ -152,4 +152,32 @@ async fn migrations_say_what_is_missing_and_make_it_once() {
     assert_eq!(missing, ["migration 99 was applied by a newer version of this server, which this one does not know"]);
     assert_eq!(MIGRATIONS[0].part, MigrationPart::DynamoDb);
     schema.remove().await.unwrap();
+}
+
+#[tokio::test]
+async fn nodes_draw_from_the_same_buckets() {
+    let tables = Tables::new().await;
+    let control = Control::new(tables.client.clone());
+    fhirpool_storage::conformance::quota_leases(&control).await;
+}
+
+#[tokio::test]
+async fn a_draw_costs_a_read_and_a_write() {
+    let tables = Tables::new().await;
+    let control = Control::new(tables.client.clone());
+    let rate = fhirpool_authz::Rate { points_per_s: 100, burst_points: 100 };
+    let account = fhirpool_authz::Account { of: fhirpool_authz::QuotaOf::Tenant, name: "".into() };
+    let draw = fhirpool_authz::Draw { rate, owed: 0, needed: 1000, wanted: 2000, now_ms: now() / 1000 };
+    let before = tables.client.costs().units();
+    for _ in 0..10 {
+        assert_eq!(control.draw(&write_access("acme"), &account, &draw).await.unwrap().given, 2000);
+    }
+    let spent = tables.client.costs().units().since(&before);
+    assert_eq!((spent.reads(), spent.writes()), (10.0, 10.0));
+}
+
+#[tokio::test]
+async fn nodes_count_bytes_together() {
+    let tables = Tables::new().await;
+    fhirpool_storage::conformance::stored_bytes(&Control::new(tables.client.clone())).await;
 }

@@ -54,6 +54,8 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
         definitions: node.definitions,
         extractors: node.extractors,
         page_token_key,
+        stored_bytes: Arc::new(services.control.clone()),
+        quota_leases: Some(Arc::new(services.control.clone())),
         is_ready: Box::new(move || answers.load(Ordering::Relaxed)),
         stop: Box::new(move || {
             Box::pin(async move {

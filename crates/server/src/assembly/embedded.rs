@@ -46,12 +46,14 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     let control = Control::start(&config.data, Arc::clone(&store)).map_err(StartError::Data)?;
     Ok(Parts {
         index: Arc::clone(&store) as _,
+        stored_bytes: Arc::clone(&store) as _,
         store,
         content: Arc::clone(&content) as _,
         signed_content: Some(content),
         definitions,
         extractors,
         page_token_key,
+        quota_leases: None,
         is_ready: Box::new(|| true),
         stop: Box::new(|| Box::pin(control.stop())),
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fhirpool_fhir::Definitions;
 use fhirpool_search::Extractors;
-use fhirpool_storage::{ContentStore, ResourceStore, SearchIndex, SignedContent};
+use fhirpool_storage::{ContentStore, QuotaLeases, ResourceStore, SearchIndex, SignedContent, StoredBytes};
 
 /// The parts below HTTP.
 pub(crate) struct Parts {
@@ -18,6 +18,10 @@ pub(crate) struct Parts {
     pub extractors: Arc<Extractors>,
     /// Seals page links. Nodes that share their stores share it.
     pub page_token_key: [u8; 32],
+    /// Counts what tenants store.
+    pub stored_bytes: Arc<dyn StoredBytes>,
+    /// Where nodes share rates; `None`: there is one node.
+    pub quota_leases: Option<Arc<dyn QuotaLeases>>,
     /// Whether requests can be served now.
     pub is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     /// Ends what the parts do by themselves.

@@ -42,3 +42,9 @@ fn every_case_is_in_the_macro() {
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(name)
 }
+
+#[tokio::test]
+async fn buckets_in_memory_keep_the_contract() {
+    quota_leases(&crate::memory::MemoryQuotaLeases::default()).await;
+    stored_bytes(&crate::memory::MemoryQuotaLeases::default()).await;
+}

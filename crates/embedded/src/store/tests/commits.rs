@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use fhirpool_fhir::{Timestamp, VersionId};
 use fhirpool_search::{Clause, TypeSearch};
-use fhirpool_storage::{Assumption, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, ResourceStore, StorageError};
+use fhirpool_storage::{Assumption, ChangeOutcome, Commit, CommitOutcome, Content, Precondition, ResourceStore, StorageError, StoredBytes};
 
 use crate::committer::{Job, Waiting};
 use crate::testing::{TestStore, code, committed, delete, key, on, open, put, reader, tenant, text, uuid, writer};
@@ -354,6 +354,18 @@ async fn a_tenant_does_not_wait_behind_what_another_has_sent() {
         commit.await;
     }
     assert_eq!(done.get(), COMMITS);
+}
+
+#[tokio::test]
+async fn bytes_are_counted_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let sum = {
+        let test = TestStore::open(folder.path()).await;
+        fhirpool_storage::conformance::stored_bytes(&test.store).await;
+        test.store.add_bytes(&writer("a"), 1).await.unwrap()
+    };
+    let test = TestStore::open(folder.path()).await;
+    assert_eq!(test.store.add_bytes(&writer("a"), 1).await.unwrap(), sum + 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,213 @@
+//! How much tenants may store: a store that refuses what would be more.
+//!
+//! Resources are counted by the index, which tells on the profile embedded what is there, and on the profile aws what was there
+//! when it last caught up; what this node itself has made since is added. So one node may overshoot the limit by what is under way
+//! at once, and several by what they make while the index catches up. Deletes pass, and so do updates of what is there.
+//!
+//! Bytes are those of the JSON that commits bring, every version's. A node adds what it has committed to a sum that all nodes see,
+//! once a second and only while there is something to add: so others know it a second late, and a node that is killed takes what it
+//! has not added yet with it. Counting begins when a tenant is first given a limit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use fhirpool_authz::{Principal, QuotaRules, ReadAccess, TenantId, WriteAccess};
+use fhirpool_fhir::{ResourceKey, ResourceType, VersionId};
+use fhirpool_search::TypeSearch;
+use fhirpool_storage::{
+    Change, ChangeContent, Commit, CommitOutcome, Content, Freshness, HistoryPage, HistoryRequest, ResourceStore, Result, SearchIndex,
+    SearchRequest, StorageError, StoredBytes, StoredVersion, TotalMode, View,
+};
+
+/// A count is taken for true for so long where much room is left.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+/// And where nine tenths are used up.
+const STALE_AFTER_NEAR: Duration = Duration::from_millis(500);
+
+/// A store that keeps tenants to what they may store.
+pub(crate) struct LimitedStore {
+    inner: Arc<dyn ResourceStore>,
+    index: Arc<dyn SearchIndex>,
+    rules: QuotaRules,
+    counted: Mutex<HashMap<TenantId, Counted>>,
+    bytes: Arc<Bytes>,
+    every_type: Arc<[TypeSearch]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    resources: u64,
+    at: Instant,
+}
+
+/// Bytes that tenants have stored.
+struct Bytes {
+    sums: Arc<dyn StoredBytes>,
+    known: Mutex<HashMap<TenantId, KnownBytes>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct KnownBytes {
+    /// The sum as all nodes see it, when this one last looked.
+    sum: u64,
+    /// What this node has committed and not added yet.
+    more: u64,
+}
+
+/// What was committed is added after this.
+const ADD_AFTER: Duration = Duration::from_secs(1);
+
+impl Bytes {
+    /// Refuses bytes that would be too many.
+    async fn check(&self, tenant: &TenantId, bytes: u64, most: u64) -> Result<()> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).copied();
+        let known = match known {
+            Some(known) => known,
+            None => self.add(tenant).await?,
+        };
+        let sum = known.sum.saturating_add(known.more);
+        if sum.saturating_add(bytes) <= most { Ok(()) } else { Err(StorageError::QuotaReached("bytes")) }
+    }
+
+    /// Notes what was committed, and sees to it that it is added.
+    fn note(self: &Arc<Self>, tenant: &TenantId, bytes: u64) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(tenant.clone()).or_default();
+        let is_first = known.more == 0;
+        known.more = known.more.saturating_add(bytes);
+        if is_first && bytes > 0 {
+            let (bytes, tenant) = (Arc::clone(self), tenant.clone());
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(ADD_AFTER).await;
+                    match bytes.add(&tenant).await {
+                        Ok(known) if known.more == 0 => return,
+                        Ok(_) => {}
+                        Err(error) => tracing::warn!(%tenant, %error, "stored bytes cannot be added to their sum yet"),
+                    }
+                }
+            });
+        }
+    }
+
+    /// Adds what this node has committed to the sum, and takes notice of it.
+    async fn add(&self, tenant: &TenantId) -> Result<KnownBytes> {
+        let access = WriteAccess::authorize(&Principal::operator(tenant.clone()), tenant).map_err(|_| StorageError::Denied)?;
+        let more = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).map_or(0, |known| known.more);
+        let sum = self.sums.add_bytes(&access, more).await?;
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(tenant.clone()).or_default();
+        *known = KnownBytes { sum, more: known.more.saturating_sub(more) };
+        Ok(*known)
+    }
+}
+
+impl LimitedStore {
+    /// Around a store; counted by its index, and bytes in their sums.
+    pub(crate) fn new(inner: Arc<dyn ResourceStore>, index: Arc<dyn SearchIndex>, sums: Arc<dyn StoredBytes>, rules: QuotaRules) -> Self {
+        let bytes = Arc::new(Bytes { sums, known: Mutex::default() });
+        let every_type = ResourceType::all().map(|resource_type| TypeSearch { resource_type, filter: Vec::new(), sort: Vec::new() });
+        Self { inner, index, rules, counted: Mutex::default(), bytes, every_type: every_type.collect() }
+    }
+
+    /// Refuses changes that would make more resources than there may be.
+    async fn check(&self, access: &WriteAccess, changes: &[Change], most: u64) -> Result<()> {
+        let puts: Vec<&Change> = changes.iter().filter(|change| matches!(change.content, ChangeContent::Put { .. })).collect();
+        if puts.is_empty() {
+            return Ok(());
+        }
+        let there = self.count(access.tenant(), most).await?;
+        // Most commits are small beside what is left: whether they make something new need not be known.
+        if there.saturating_add(puts.len() as u64) <= most {
+            return Ok(());
+        }
+        let keys: Vec<ResourceKey> = puts.iter().map(|change| change.key.clone()).collect();
+        let view = self.inner.view(access.as_read()).await?;
+        let stored = self.inner.read_many(access.as_read(), &view, &keys).await?;
+        let is_there = |version: &Option<StoredVersion>| version.as_ref().is_some_and(|version| version.content != Content::Deleted);
+        let new = stored.iter().filter(|version| !is_there(version)).count() as u64;
+        match new == 0 || there.saturating_add(new) <= most {
+            true => Ok(()),
+            false => Err(StorageError::QuotaReached("resources")),
+        }
+    }
+
+    /// How many resources of a tenant are there.
+    async fn count(&self, tenant: &TenantId, most: u64) -> Result<u64> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).copied();
+        if let Some(Counted { resources, at }) = counted {
+            let stale_after = if resources < most / 10 * 9 { STALE_AFTER } else { STALE_AFTER_NEAR };
+            if at.elapsed() < stale_after {
+                return Ok(resources);
+            }
+        }
+        let at = Instant::now();
+        let access = ReadAccess::authorize(&Principal::operator(tenant.clone()), tenant).map_err(|_| StorageError::Denied)?;
+        let request = SearchRequest {
+            parts: Arc::clone(&self.every_type),
+            after: None,
+            limit: 0,
+            total: TotalMode::Accurate,
+            view: None,
+            freshness: Freshness::Eventual,
+        };
+        let resources = self.index.search(&access, &request).await?.total.unwrap_or(0);
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), Counted { resources, at });
+        Ok(resources)
+    }
+
+    /// Adds what this node has made.
+    fn note(&self, tenant: &TenantId, outcome: &CommitOutcome) {
+        let CommitOutcome::Committed { changes, .. } = outcome else { return };
+        let created = changes.iter().filter(|change| change.created).count() as u64;
+        if let Some(counted) = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get_mut(tenant) {
+            counted.resources = counted.resources.saturating_add(created);
+        }
+    }
+}
+
+#[async_trait]
+impl ResourceStore for LimitedStore {
+    async fn read(&self, access: &ReadAccess, key: &ResourceKey) -> Result<Option<StoredVersion>> {
+        self.inner.read(access, key).await
+    }
+
+    async fn view(&self, access: &ReadAccess) -> Result<View> {
+        self.inner.view(access).await
+    }
+
+    async fn read_many(&self, access: &ReadAccess, view: &View, keys: &[ResourceKey]) -> Result<Vec<Option<StoredVersion>>> {
+        self.inner.read_many(access, view, keys).await
+    }
+
+    async fn read_version(&self, access: &ReadAccess, key: &ResourceKey, version: VersionId) -> Result<Option<StoredVersion>> {
+        self.inner.read_version(access, key, version).await
+    }
+
+    async fn history(&self, access: &ReadAccess, request: &HistoryRequest) -> Result<HistoryPage> {
+        self.inner.history(access, request).await
+    }
+
+    async fn commit(&self, access: &WriteAccess, commit: Commit) -> Result<CommitOutcome> {
+        let (tenant, quota) = (access.tenant(), self.rules.of(access.tenant()));
+        let bytes = commit.changes.iter().map(|change| match &change.content {
+            ChangeContent::Put { body, .. } => body.text.len() as u64,
+            ChangeContent::Delete => 0,
+        });
+        let bytes: u64 = bytes.sum();
+        if let Some(most) = quota.stored_resources_max {
+            self.check(access, &commit.changes, most).await?;
+        }
+        if let Some(most) = quota.stored_bytes_max.filter(|_| bytes > 0) {
+            self.bytes.check(tenant, bytes, most).await?;
+        }
+        let outcome = self.inner.commit(access, commit).await?;
+        self.note(tenant, &outcome);
+        if quota.stored_bytes_max.is_some() && matches!(outcome, CommitOutcome::Committed { .. }) {
+            self.bytes.note(tenant, bytes);
+        }
+        Ok(outcome)
+    }
+}
