@@ -2,7 +2,9 @@
 //!
 //! The embedded profile is measured in rounds and shown as the median. Needs `wrk` (Debian package `wrk`) and the test data.
 
+mod access;
 mod aws;
+mod fairness;
 mod generator;
 mod report;
 mod scrape;
@@ -35,8 +37,33 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         ["--profile", "aws", "--record"] => of_aws(root, None, true),
         ["--profile", "aws", "--program", program] => of_aws(root, Some(program), false),
         ["--profile", "aws", "--program", program, "--record"] => of_aws(root, Some(program), true),
-        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--program PATH] [--record]]".into()),
+        ["--access", ref rest @ ..] => alone(root, rest, access::measure_all),
+        ["--fairness", ref rest @ ..] => alone(root, rest, fairness::measure_all),
+        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--program PATH] [--record] | --access [--programs FOLDER] | \
+                  --fairness [--programs FOLDER]]"
+            .into()),
     }
+}
+
+/// One question by itself: of a release build, or of programs that were built before (a cargo profile's folder, such as `target/debug`).
+fn alone(root: &Path, arguments: &[&str], measure: impl Fn(&Path, &Path) -> Result<Report, Failure>) -> Result<(), Failure> {
+    let programs = match arguments {
+        [] => {
+            run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))?;
+            run(Command::new(cargo_program())
+                .args(["build", "--release", "-p", "fhirpool-testkit", "--example", "access"])
+                .current_dir(root))?;
+            release_folder()?
+        }
+        ["--programs", folder] => PathBuf::from(folder),
+        other => return Err(format!("bench: found {}; allowed: --programs FOLDER", other.join(" ")).into()),
+    };
+    let scratch = folder()?.join(format!("bench-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let result = measure(&programs, &scratch);
+    std::fs::remove_dir_all(&scratch)?;
+    println!("{}", result?.table());
+    Ok(())
 }
 
 /// On a stack of its own, which goes down with it; of a release build, or of a program that was built before.
@@ -124,7 +151,7 @@ fn measure_all(programs: &Path, data: &Path, scratch: &Path, only: Option<&str>)
     report.line("disk a resource", server.disk_bytes()? / resources, "B", "<= 2048");
 
     let workload = workload::Workload::collect(&server)?;
-    let echo = server::Echo::start(&programs.join("examples/echo"), 1500)?;
+    let echo = server::Example::start(&programs.join("examples/echo"), 1500)?;
     let echoed = rounds(&echo.address, &server.token, scratch, &workload::echo())?;
     report.measured("bare axum echo", &echoed, "");
     drop(echo);

@@ -31,14 +31,16 @@ impl Server {
 
     /// The same with these settings in its environment.
     pub(super) fn start_with(program: &Path, folder: &Path, settings: &[(String, String)]) -> Result<Self, Failure> {
-        let (child, address) = spawn(Command::new(program).envs(settings.iter().cloned()).arg("serve").arg("--data").arg(folder).args([
-            "--listen",
-            "127.0.0.1:0",
-            "--tenant",
-            "demo",
-            "--log-filter",
-            "warn",
-        ]))?;
+        Self::start_for(program, folder, &["demo"], settings)
+    }
+
+    /// The same for these tenants; the token is of the first.
+    pub(super) fn start_for(program: &Path, folder: &Path, tenants: &[&str], settings: &[(String, String)]) -> Result<Self, Failure> {
+        let mut command = Command::new(program);
+        command.envs(settings.iter().cloned()).arg("serve").arg("--data").arg(folder);
+        command.args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
+        command.args(tenants.iter().flat_map(|tenant| ["--tenant", tenant]));
+        let (child, address) = spawn(&mut command)?;
         let until = Instant::now() + Duration::from_secs(30);
         while ureq::get(format!("{address}/health/ready")).call().is_err() {
             if Instant::now() > until {
@@ -46,9 +48,15 @@ impl Server {
             }
         }
         let mut server = Self { child, program: program.to_owned(), folder: folder.to_owned(), address, token: String::new() };
-        let output = Command::new(program).arg("token").arg("--data").arg(folder).args(["--tenant", "demo", "--ttl", "12h"]).output()?;
-        server.token = String::from_utf8(output.stdout)?.trim().to_owned();
+        server.token = server.token_of(tenants.first().copied().unwrap_or("demo"))?;
         Ok(server)
+    }
+
+    /// A token of a tenant.
+    pub(super) fn token_of(&self, tenant: &str) -> Result<String, Failure> {
+        let mut command = Command::new(&self.program);
+        let output = command.arg("token").arg("--data").arg(&self.folder).args(["--tenant", tenant, "--ttl", "12h"]).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
     /// The tenant's base URL.
@@ -140,20 +148,24 @@ impl Drop for Server {
     }
 }
 
-/// The echo; ended when dropped.
-pub(super) struct Echo {
+/// A program of the test kit; ended when dropped.
+pub(super) struct Example {
     child: Child,
     pub address: String,
 }
 
-impl Echo {
+impl Example {
     pub(super) fn start(program: &Path, bytes: usize) -> Result<Self, Failure> {
-        let (child, address) = spawn(Command::new(program).arg(bytes.to_string()))?;
+        Self::start_with(program, &[bytes.to_string()])
+    }
+
+    pub(super) fn start_with(program: &Path, arguments: &[String]) -> Result<Self, Failure> {
+        let (child, address) = spawn(Command::new(program).args(arguments))?;
         Ok(Self { child, address })
     }
 }
 
-impl Drop for Echo {
+impl Drop for Example {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

@@ -117,7 +117,7 @@ fn creates() -> Vec<String> {
 }
 
 /// About 1 KB.
-fn observation(id: Option<&str>) -> String {
+pub(super) fn observation(id: Option<&str>) -> String {
     let id = id.map(|id| format!("\"id\":\"{id}\",")).unwrap_or_default();
     format!(
         "{{\"resourceType\":\"Observation\",{id}\"meta\":{{\"profile\":[\"http://hl7.org/fhir/StructureDefinition/vitalsigns\"]}},\"status\":\"final\",\"category\":[{{\"coding\":[{{\"system\":\
