@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use crate::{Client, Deployment};
 
@@ -40,8 +40,20 @@ impl ServerProcess {
         Self::spawn(command, tenants)
     }
 
+    /// Of a command that pipes its error output, which is given too; without a filter of its own.
+    pub fn logged(command: Command, tenants: &[&str]) -> (Self, ChildStderr) {
+        let mut process = Self::run(command, tenants);
+        let log = process.child.stderr.take().expect("the error output is piped");
+        (process, log)
+    }
+
     fn spawn(mut command: Command, tenants: &[&str]) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--log-filter", "warn"]);
+        command.args(["--log-filter", "warn"]);
+        Self::run(command, tenants)
+    }
+
+    fn run(mut command: Command, tenants: &[&str]) -> Self {
+        command.args(["--listen", "127.0.0.1:0"]);
         for tenant in tenants {
             command.args(["--tenant", tenant]);
         }

@@ -21,7 +21,7 @@ const ATTACKER: &str = "t1";
 const OTHERS: [&str; 3] = ["t10", "T1", "t"];
 
 /// Reads below the attacker's base. `OTHER` is the other tenant's base URL.
-const READS: &[&str] = &[
+pub(super) const READS: &[&str] = &[
     "Patient/b-pat",
     "Patient/b-pat/_history",
     "Patient/b-pat/_history/1",
@@ -125,7 +125,7 @@ const READS: &[&str] = &[
 ];
 
 /// Bodies that the attacker writes or asks with: headers, method and path, body.
-const WRITES: &[(&str, &str, &str, &str)] = &[
+pub(super) const WRITES: &[(&str, &str, &str, &str)] = &[
     ("PUT", "Patient/shared", "if-match: W/\"3\"", r#"{"resourceType":"Patient","id":"shared"}"#),
     ("PUT", "Patient/b-pat", "if-match: W/\"1\"", r#"{"resourceType":"Patient","id":"b-pat"}"#),
     ("PATCH", "Patient/b-pat", "content-type: application/json-patch+json", r#"[{"op":"add","path":"/active","value":false}]"#),
