@@ -67,6 +67,18 @@ fn peer(head: &Parts) -> Option<IpAddr> {
     Some(address.ip().to_canonical())
 }
 
+/// Where a request comes from: who sent it or, where that is a trusted proxy, the last one that it and others of them name.
+pub(crate) fn client_address(settings: &Settings, head: &Parts) -> Option<IpAddr> {
+    let peer = peer(head)?;
+    if !settings.trusted_proxies.contains(&peer) {
+        return Some(peer);
+    }
+    let named = head.headers.get_all("x-forwarded-for").iter().rev().filter_map(|value| value.to_str().ok());
+    let addresses = named.flat_map(|value| value.rsplit(',')).map_while(|address| address.trim().parse::<IpAddr>().ok());
+    let mut addresses = addresses.map(|address| address.to_canonical());
+    addresses.find(|address| !settings.trusted_proxies.contains(address)).or(Some(peer))
+}
+
 fn is_host(host: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     (1..=260).contains(&host.len()) && host.bytes().all(is_good)

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::ApiState;
 use crate::address::base_address;
 use crate::answer::parse_http_date;
+use crate::audit::{Attempt, Noted};
 use crate::error::{ApiError, Result};
 use crate::negotiation::{MediaType, single};
 use crate::prefer::Prefer;
@@ -30,14 +31,17 @@ pub(crate) struct Call<'a> {
     pub names: PathNames<'a>,
     pub tenant: TenantId,
     pub prefer: Prefer,
+    /// What the record of the request says besides.
+    pub noted: &'a Noted,
     /// Until when the body must be there.
     pub deadline: Instant,
 }
 
 impl<'a> Call<'a> {
-    pub fn new(state: &'a ApiState, head: &'a Parts, tenant: TenantId, names: PathNames<'a>) -> Self {
+    pub fn new(state: &'a ApiState, attempt: &'a Attempt, tenant: TenantId, names: PathNames<'a>) -> Self {
         let deadline = Instant::now() + state.settings.request_time_max;
-        Self { state, head, names, tenant, prefer: Prefer::parse(&head.headers), deadline }
+        let Attempt { head, noted, .. } = attempt;
+        Self { state, head, names, tenant, prefer: Prefer::parse(&head.headers), noted, deadline }
     }
 
     /// `scheme://host/tenant/<tenant>`, without a slash at its end; without the tenant where the path has none.

@@ -1,5 +1,6 @@
 //! What each route's action does, one file a group of routes.
 
+mod audit;
 mod binary;
 mod bundle;
 mod content;

@@ -14,6 +14,7 @@
 
 mod address;
 mod answer;
+mod audit;
 mod body;
 mod call;
 mod error;

@@ -22,6 +22,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Content, Form};
+use crate::audit::{Attempt, Audit, Context};
 use crate::call::{Call, authenticate};
 use crate::error::{ApiError, Result};
 use crate::handlers;
@@ -37,7 +38,8 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn router(state: Arc<ApiState>) -> axum::Router {
     let cors = cors(&state.settings);
     let measures = state.settings.metrics_tenants_max.map(Measures::new);
-    let server = Arc::new(Server { table: RouteTable::new(), request_ids: RequestIds::new(), measures, state });
+    let context = Arc::new(Context { audit: Audit::new(&state), table: RouteTable::new(), state });
+    let server = Arc::new(Server { context, request_ids: RequestIds::new(), measures });
     let router = axum::Router::new().fallback(move |request: Request| serve(server.clone(), request));
     let router = match cors {
         Some(cors) => router.layer(cors),
@@ -48,8 +50,7 @@ pub fn router(state: Arc<ApiState>) -> axum::Router {
 }
 
 struct Server {
-    state: Arc<ApiState>,
-    table: RouteTable,
+    context: Arc<Context>,
     request_ids: RequestIds,
     measures: Option<Measures>,
 }
@@ -77,22 +78,31 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
     let started = (is_logged || server.measures.is_some()).then(Instant::now);
     let (head, body) = request.into_parts();
     let request_id = server.request_ids.of(&head);
+    let mut attempt = Attempt::new(Arc::clone(&server.context), head, request_id);
     let mut form = Form::default();
-    let found = server.table.find(&head.method, head.uri.path(), server.state.settings.default_tenant.is_some());
+    let Context { state, table, .. } = &*server.context;
+    let found = table.find(&attempt.head.method, attempt.head.uri.path(), state.settings.default_tenant.is_some());
     let action = if let Found::Route(route, _) = &found { Some(route.action) } else { None };
-    let span = request_span(&head, &request_id, action);
+    let span = request_span(&attempt.head, &attempt.request_id, action);
     let mut trail = Trail { span: span.clone(), action, tenant: None };
-    let time_max = server.state.settings.request_time_max + BODY_GRACE;
-    let handled = tokio::time::timeout(time_max, handle(&server, &head, found, body, &mut form, &mut trail)).instrument(span);
-    let answer = match AssertUnwindSafe(handled).catch_unwind().await {
+    let time_max = state.settings.request_time_max + BODY_GRACE;
+    let handled = tokio::time::timeout(time_max, handle(&server.context, &attempt, found, body, &mut form, &mut trail)).instrument(span);
+    let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(Ok(Ok(answer))) => answer,
-        Ok(Ok(Err(error))) => refuse(error, &request_id, &trail),
+        Ok(Ok(Err(error))) => refuse(error, &attempt.request_id, &trail),
         Ok(Err(_elapsed)) => {
             let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, IssueCode::Timeout, "the request took longer than allowed");
-            refuse(error, &request_id, &trail)
+            refuse(error, &attempt.request_id, &trail)
         }
-        Err(panic) => refuse(ApiError::internal(panic_text(&*panic)), &request_id, &trail),
+        Err(panic) => refuse(ApiError::internal(panic_text(&*panic)), &attempt.request_id, &trail),
     };
+    // What was changed is not told before its record is kept.
+    if let Some(kept) = attempt.finish(&answer)
+        && !matches!(tokio::time::timeout(time_max, kept).await, Ok(Ok(())))
+    {
+        let text = "what was asked for may be done, but its record could not be kept in time";
+        answer = refuse(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, IssueCode::Timeout, text), &attempt.request_id, &trail);
+    }
     let status = answer.status;
     let mut response = answer.into_response(form).await;
     let Trail { span, action, tenant } = trail;
@@ -104,9 +114,9 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
         }
         let micros = elapsed.as_micros() as u64;
         let (action, tenant) = (action.map(Action::name), tenant.as_ref().map(TenantId::as_str));
-        tracing::debug!(target: "fhirpool::access", request_id = ?request_id, method = %head.method, action, tenant, status = status.as_u16(), micros);
+        tracing::debug!(target: "fhirpool::access", request_id = ?attempt.request_id, method = %attempt.head.method, action, tenant, status = status.as_u16(), micros);
     }
-    response.headers_mut().insert(&X_REQUEST_ID, request_id);
+    response.headers_mut().insert(&X_REQUEST_ID, attempt.request_id.clone());
     response
 }
 
@@ -142,12 +152,12 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("of no text"))
 }
 
-async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
-    let state = &*server.state;
+async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
+    let (state, head) = (&*context.state, &attempt.head);
     check_size(&state.settings, head)?;
     let (route, names) = match found {
         Found::Route(route, names) => (route, names),
-        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(server, head, &routes),
+        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(context, attempt, &routes),
         Found::OtherMethods(routes) => return Err(method_not_allowed(&routes)),
         Found::Nothing => return Err(ApiError::not_found("there is nothing at this address")),
         Found::Malformed => return Err(ApiError::bad_request("the path is not percent-encoded UTF-8")),
@@ -157,12 +167,13 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
         Action::Ready => return handlers::ready(state),
         _ => {}
     }
+    attempt.take_room(route.action).await;
     form.gzip = accepts_gzip(&head.headers);
     if !negotiate(head, form)? && !may_be_raw(route, &names) {
         return Err(ApiError::not_acceptable());
     }
     if route.is_open() {
-        let call = Call::new(state, head, tenant_of(state, &names)?, names);
+        let call = Call::new(state, attempt, tenant_of(state, &names)?, names);
         trail.set_tenant(&call.tenant);
         return match route.action {
             Action::Metadata => handlers::metadata(&call),
@@ -172,6 +183,8 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
         };
     }
     let principal = authenticate(state, head).await?;
+    // It is set once for a request.
+    let _ = attempt.noted.principal.set(Arc::clone(&principal));
     // Before anything else is told: a token of another tenant learns nothing of this one.
     let default_tenant = state.settings.default_tenant.as_ref().map(TenantId::as_str);
     if Some(principal.tenant().as_str()) != names.tenant.as_deref().or(default_tenant) {
@@ -179,7 +192,7 @@ async fn handle(server: &Server, head: &Parts, found: Found<'_>, body: Body, for
     }
     trail.set_tenant(principal.tenant());
     let admission = quota::admit(state, head, &principal, route.action).await?;
-    let call = Call::new(state, head, principal.tenant().clone(), names);
+    let call = Call::new(state, attempt, principal.tenant().clone(), names);
     let answer = match route.action {
         // Reads are by far the most frequent and stay in this future; the others' would make it large to move.
         Action::Read => handlers::read(&call, &principal).await,
@@ -248,12 +261,14 @@ fn tenant_of(state: &ApiState, names: &PathNames<'_>) -> Result<TenantId> {
 }
 
 /// OPTIONS on the base is a request for the capabilities (R4 http.html#capabilities); elsewhere it tells the methods.
-fn options(server: &Server, head: &Parts, routes: &[&Route]) -> Result<Answer> {
-    let Server { state, table, .. } = server;
+fn options(context: &Context, attempt: &Attempt, routes: &[&Route]) -> Result<Answer> {
+    let Context { state, table, .. } = context;
     let mut answer = Answer::new(StatusCode::NO_CONTENT, Content::None);
     let has_default_tenant = state.settings.default_tenant.is_some();
-    if let Found::Route(Route { action: Action::SearchSystem, .. }, names) = table.find(&Method::GET, head.uri.path(), has_default_tenant) {
-        answer = handlers::metadata(&Call::new(state, head, tenant_of(state, &names)?, names))?;
+    if let Found::Route(Route { action: Action::SearchSystem, .. }, names) =
+        table.find(&Method::GET, attempt.head.uri.path(), has_default_tenant)
+    {
+        answer = handlers::metadata(&Call::new(state, attempt, tenant_of(state, &names)?, names))?;
     }
     Ok(answer.with_header(ALLOW, allowed_methods(routes)))
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fhirpool_audit::AuditTrail;
 use fhirpool_authz::{TenantId, TokenVerifier};
 use fhirpool_interactions::Interactions;
 use fhirpool_storage::SignedContent;
@@ -20,6 +21,8 @@ pub struct ApiState {
     pub verifier: Arc<TokenVerifier>,
     /// How much tenants and applications may ask.
     pub quotas: NodeQuotas,
+    /// Notes every access; `None`: none is.
+    pub audit: Option<AuditTrail>,
     /// Settings.
     pub settings: Settings,
     /// Whether requests can be served now (`/health/ready`).

@@ -85,6 +85,11 @@ impl ReadAccess {
         Self::authorize_for(principal, tenant, Interaction::Read, None)
     }
 
+    /// Authorizes a principal to look into the log of accesses of the tenant that a request names.
+    pub fn authorize_audit(principal: &Principal, tenant: &TenantId) -> Result<Self, AccessDenied> {
+        Self::authorize_for(principal, tenant, Interaction::Audit, None)
+    }
+
     /// Authorizes a principal for an interaction that reads; of one that writes, only the reading it brings with it.
     pub fn authorize_for(
         principal: &Principal,
@@ -120,6 +125,11 @@ impl ReadAccess {
     /// Whether a store may give resources of this type. What of them may be shown is [`ReadAccess::leave`].
     pub fn allows(&self, resource_type: ResourceType) -> bool {
         self.types.contains(resource_type)
+    }
+
+    /// Whether this is leave to look into the log of accesses.
+    pub fn is_for_audit(&self) -> bool {
+        self.interaction == Interaction::Audit
     }
 
     /// What of a type may be shown.

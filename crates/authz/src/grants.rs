@@ -96,7 +96,7 @@ impl Grants {
     /// What both these and other grants, which have no limits of their own, grant.
     pub(crate) fn kept_to(&self, allowed: &[TypeSet; Interaction::COUNT]) -> Self {
         let mut kept = Self::default();
-        for interaction in Interaction::ALL {
+        for interaction in Interaction::every() {
             let (place, only) = (interaction as usize, [interaction].into_iter().collect());
             kept.add(only, self.whole[place].intersection(allowed[place]), Limit::default());
             for grant in self.limited.iter().filter(|grant| grant.interactions.contains(interaction)) {

@@ -133,7 +133,7 @@ fn letter(interaction: Interaction) -> char {
         Interaction::Read | Interaction::Vread | Interaction::HistoryInstance => 'r',
         Interaction::Update | Interaction::Patch => 'u',
         Interaction::Delete => 'd',
-        Interaction::Search | Interaction::HistoryType | Interaction::Bundle => 's',
+        Interaction::Search | Interaction::HistoryType | Interaction::Bundle | Interaction::Audit => 's',
     }
 }
 

@@ -122,7 +122,7 @@ impl Groups {
     }
 }
 
-/// The groups of FHIR Works on AWS and what each may do.
+/// The groups of FHIR Works on AWS and what each may do, and who may look into the log of accesses.
 fn default_rules() -> Vec<Rule> {
     let allow = |group: &str, types: TypeSet, interactions: &[Interaction]| Rule {
         effect: Effect::Allow,
@@ -135,6 +135,7 @@ fn default_rules() -> Vec<Rule> {
         allow("practitioner", TypeSet::all(), &Interaction::ALL),
         allow("non-practitioner", named(FINANCIAL), &looking),
         allow("auditor", named(&["Patient"]), &looking),
+        allow("audit-admin", named(&["AuditEvent"]), &[Interaction::Audit]),
     ]
 }
 

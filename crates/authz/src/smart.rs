@@ -93,6 +93,11 @@ impl Scopes {
                 (Context::User, None) if has_role => None,
                 (Context::User, _) => continue,
             };
+            // The log of accesses is for whoever was given just that: a scope for all types means what FHIR stores.
+            let is_whole = compartment.is_none() && scope.criteria.is_none() && (scope.context == Context::System || has_role);
+            if is_whole && scope.types == audit_type() && scope.interactions.contains(Interaction::Search) {
+                grants.add([Interaction::Audit].into_iter().collect(), scope.types, Limit::default());
+            }
             grants.add(scope.interactions, scope.types, Limit { compartment, criteria: scope.criteria.clone() });
         }
         if Interaction::ALL.iter().any(|interaction| !grants.types(*interaction).is_empty()) {
@@ -155,6 +160,10 @@ fn permitted(letters: &str) -> Option<InteractionSet> {
 
 fn looking() -> InteractionSet {
     Interaction::ALL.into_iter().filter(|interaction| !interaction.writes()).collect()
+}
+
+fn audit_type() -> TypeSet {
+    [ResourceType::parse("AuditEvent").expect("AuditEvent is a type of R4")].into_iter().collect()
 }
 
 fn patient_type() -> ResourceType {

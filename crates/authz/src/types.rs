@@ -78,14 +78,17 @@ pub enum Interaction {
     Delete,
     /// POST a batch or transaction; each entry is authorized besides.
     Bundle,
+    /// Search and read the server's own log of accesses, as the type AuditEvent. None of FHIR's, so that no rule for all of those
+    /// grants it.
+    Audit,
 }
 
 impl Interaction {
     /// How many there are.
-    pub(crate) const COUNT: usize = 10;
+    pub(crate) const COUNT: usize = 11;
 
-    /// All of them.
-    pub const ALL: [Self; Self::COUNT] = [
+    /// All of FHIR's.
+    pub const ALL: [Self; Self::COUNT - 1] = [
         Self::Read,
         Self::Vread,
         Self::Search,
@@ -97,6 +100,11 @@ impl Interaction {
         Self::Delete,
         Self::Bundle,
     ];
+
+    /// FHIR's and our own.
+    pub(crate) fn every() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain([Self::Audit])
+    }
 
     /// Whether it may change something.
     pub fn writes(self) -> bool {
@@ -116,12 +124,13 @@ impl Interaction {
             Self::Patch => "patch",
             Self::Delete => "delete",
             Self::Bundle => "bundle",
+            Self::Audit => "audit",
         }
     }
 
     /// The interaction of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|interaction| interaction.name() == name)
+        Self::every().find(|interaction| interaction.name() == name)
     }
 }
 
@@ -142,7 +151,7 @@ impl InteractionSet {
 
     /// The interactions, in their order.
     pub fn iter(self) -> impl Iterator<Item = Interaction> {
-        Interaction::ALL.into_iter().filter(move |interaction| self.contains(*interaction))
+        Interaction::every().filter(move |interaction| self.contains(*interaction))
     }
 
     pub(crate) fn write(self, out: &mut Vec<u8>) {

@@ -150,7 +150,7 @@ const MS_PER_HOUR: i64 = 3_600_000;
 /// Times outside 1970 to 9999 count as its first or last hour: no clock of ours tells them.
 const HOUR_MAX: i64 = (253_402_300_799_999) / MS_PER_HOUR;
 
-fn hour_of(time: Timestamp) -> String {
+pub(crate) fn hour_of(time: Timestamp) -> String {
     let hour = time.0.div_euclid(MS_PER_HOUR).clamp(0, HOUR_MAX);
     let (year, month, day) = civil_from_days(hour / 24);
     format!("{year:04}{month:02}{day:02}{:02}", hour % 24)

@@ -60,6 +60,10 @@ pub(crate) enum Partition<'a> {
     LogHours,
     /// The segments of an hour (`yyyymmddhh`).
     LogSegments(&'a str),
+    /// Which hours of the log of accesses are not empty.
+    AuditHours,
+    /// The blocks of an hour (`yyyymmddhh`).
+    AuditBlocks(&'a str),
 }
 
 /// The partition key of an item of the data table. Within this crate [`PartitionKey::new`] is the only way to one, and it asks for an
@@ -94,6 +98,8 @@ impl PartitionKey {
             }
             Partition::LogHours => format!("T#{tenant}#F"),
             Partition::LogSegments(hour) => format!("T#{tenant}#F#{hour}"),
+            Partition::AuditHours => format!("T#{tenant}#A"),
+            Partition::AuditBlocks(hour) => format!("T#{tenant}#A#{hour}"),
         }))
     }
 

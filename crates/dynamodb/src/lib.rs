@@ -3,6 +3,7 @@
 //! Deliberately absent: global secondary indexes, scans in requests, anything that rewrites a committed version, and the meaning
 //! of searches.
 
+mod audit_log;
 mod bodies;
 mod change_log;
 mod client;
@@ -27,6 +28,7 @@ mod testing;
 mod tests;
 mod transaction;
 
+pub use audit_log::DynamoAuditLog;
 pub use change_log::DynamoChangeLog;
 pub use client::{Client, ConnectionSettings, RetrySettings};
 pub use control::{ClientMarks, Control, SECRET_BYTES, TenantRegistry};

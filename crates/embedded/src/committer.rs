@@ -22,9 +22,10 @@ use fhirpool_storage::{CommitOutcome, Result, StorageError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Settings;
+use crate::audit::Append;
 use crate::database::{Database, Space};
 use crate::faults::Fault;
-use crate::group::{Ground, Group};
+use crate::group::{GROUP_WRITES_MAX, Ground, Group};
 use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_count, read_tenants, tenant_key};
 use crate::picture::Picture;
 use crate::prepare::Prepared;
@@ -37,8 +38,6 @@ use crate::turns::{Permit, Turns};
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 /// What a probe writes, in bytes: room for a journal to go on.
 const PROBE_BYTES: usize = 4 << 20;
-/// A group that is as large takes no more members, so that small commits do not wait for large ones' company.
-const GROUP_WRITES_MAX: usize = 20_000;
 
 /// About how many keys a tenant writes in its turn, where others wait.
 const TURN_WRITES: usize = 1000;
@@ -47,6 +46,8 @@ const TURN_WRITES: usize = 1000;
 pub(crate) enum Job {
     /// To commit.
     Commit(Box<Waiting>),
+    /// To append to the log of accesses.
+    Append(Append),
     /// To give a tenant a number.
     Register(TenantId, oneshot::Sender<Result<()>>),
     /// To add to the count in `meta` at this key.
@@ -190,12 +191,25 @@ impl Committer {
                 let _ = reply.send(Ok(open.database.clone()));
                 Ok(())
             }
-            Job::Commit(first) => {
+            job @ (Job::Commit(_) | Job::Append(_)) => {
+                // What is asked comes ahead of commits, so there is none among it when it is a commit's turn.
+                let (mut appends, mut first) = (Vec::new(), None);
+                match job {
+                    Job::Append(append) => appends.push(append),
+                    Job::Commit(waiting) => first = Some(waiting),
+                    _ => {}
+                }
+                while matches!(self.asked.front(), Some(Job::Append(_))) {
+                    if let Some(Job::Append(append)) = self.asked.pop_front() {
+                        appends.push(append);
+                    }
+                }
+                let first = first.or_else(|| self.waiting.take()).or_else(|| self.commits.pop());
                 let next = || {
                     take_in(&self.queue, &mut self.commits, &mut self.asked);
                     self.commits.pop()
                 };
-                open.commit_group(&self.shared, self.settings.group_length, first, next, &mut self.waiting)
+                open.commit_group(&self.shared, self.settings.group_length, appends, first, next, &mut self.waiting)
             }
         };
         if let Err(error) = done {
@@ -310,36 +324,35 @@ impl Open {
         &mut self,
         shared: &Shared,
         length_max: usize,
-        first: Box<Waiting>,
+        appends: Vec<Append>,
+        first: Option<Box<Waiting>>,
         mut next: impl FnMut() -> Option<Box<Waiting>>,
         left_over: &mut Option<Box<Waiting>>,
     ) -> std::result::Result<(), fjall::Error> {
-        let mut group = Group::new(self.database.batch(first.commit.writes()), self.clock);
+        let writes = first.as_ref().map_or(0, |first| first.commit.writes());
+        let mut group = Group::new(self.database.batch(writes + 2 * appends.len()), self.clock);
+        let appended: Vec<_> = appends.into_iter().map(|append| group.append(append)).collect();
         let mut answers = Vec::new();
-        let mut waiting = first;
-        loop {
+        let mut job = first;
+        while let Some(waiting) = job {
+            if group.conflicts(&waiting.commit) || !group.has_room_for(&waiting.commit) {
+                *left_over = Some(waiting);
+                break;
+            }
             let Waiting { commit, reply, room } = *waiting;
             let mut ground = Ground { shared, picture: &self.picture, recent: &mut self.recent };
             answers.push((reply, group.add(&mut ground, commit), room));
             if answers.len() >= length_max || group.writes() >= GROUP_WRITES_MAX {
                 break;
             }
-            match next() {
-                Some(job) if !group.conflicts(&job.commit) && group.writes() + job.commit.writes() <= GROUP_WRITES_MAX => {
-                    waiting = job;
-                }
-                other => {
-                    *left_over = other;
-                    break;
-                }
-            }
+            job = next();
         }
         let clock = group.clock;
         let written = match group.writes() {
             0 => Ok(()),
             _ => write(&self.database, shared, group),
         };
-        let has_changes = clock != self.clock;
+        let has_changes = clock != self.clock || !appended.is_empty();
         self.clock = clock;
         if written.is_ok() && has_changes {
             self.publish(shared);
@@ -351,6 +364,12 @@ impl Open {
             };
             // Whoever does not wait any more does not care.
             let _ = reply.send(outcome);
+        }
+        for reply in appended {
+            let _ = reply.send(match &written {
+                Ok(()) => Ok(()),
+                Err(error) => Err(StorageError::Unavailable(error.to_string())),
+            });
         }
         written
     }
@@ -471,6 +490,7 @@ fn refuse(job: Job, reason: &str) {
     let refusal = StorageError::Unavailable(reason.to_owned());
     match job {
         Job::Commit(waiting) => drop(waiting.reply.send(Err(refusal))),
+        Job::Append(append) => append.refuse(refusal),
         Job::Register(_, reply) => drop(reply.send(Err(refusal))),
         Job::Count(_, _, reply) => drop(reply.send(Err(refusal))),
         Job::Lend(reply) => drop(reply.send(Err(refusal))),

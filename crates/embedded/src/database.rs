@@ -34,10 +34,12 @@ pub(crate) enum Space {
     Feed,
     /// Everything that is one of a kind: format, tenants, counters, the state of the clock.
     Meta,
+    /// Blocks of the log of accesses, by tenant.
+    Audit,
 }
 
 impl Space {
-    pub(crate) const ALL: [Self; 6] = [Self::Resources, Self::Versions, Self::Postings, Self::Forward, Self::Feed, Self::Meta];
+    pub(crate) const ALL: [Self; 7] = [Self::Resources, Self::Versions, Self::Postings, Self::Forward, Self::Feed, Self::Meta, Self::Audit];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,6 +49,7 @@ impl Space {
             Self::Forward => "forward",
             Self::Feed => "feed",
             Self::Meta => "meta",
+            Self::Audit => "audit",
         }
     }
 
@@ -55,7 +58,7 @@ impl Space {
         let part = match self {
             Self::Postings => 1,
             Self::Resources | Self::Forward | Self::Versions => 2,
-            Self::Feed => 8,
+            Self::Feed | Self::Audit => 8,
             Self::Meta => 16,
         };
         (settings.write_buffer_bytes / part).max(1 << 20)
@@ -68,7 +71,7 @@ impl Space {
             // Scanned in order; long shared prefixes.
             Self::Postings => (16 << 10, 32),
             Self::Forward => (16 << 10, 8),
-            Self::Versions | Self::Feed => (32 << 10, 16),
+            Self::Versions | Self::Feed | Self::Audit => (32 << 10, 16),
             Self::Meta => (4 << 10, 16),
         };
         let filter = match self {
@@ -91,8 +94,8 @@ impl Space {
 #[derive(Clone)]
 pub(crate) struct Database {
     inner: fjall::Database,
-    spaces: Arc<[Keyspace; 6]>,
-    memtable_bytes: [u64; 6],
+    spaces: Arc<[Keyspace; 7]>,
+    memtable_bytes: [u64; 7],
 }
 
 impl Database {
@@ -130,6 +133,7 @@ impl Database {
             open(Space::Forward)?,
             open(Space::Feed)?,
             open(Space::Meta)?,
+            open(Space::Audit)?,
         ]);
         Ok(Self { inner, spaces, memtable_bytes: Space::ALL.map(|space| space.memtable_bytes(settings)) })
     }
@@ -194,7 +198,7 @@ impl Database {
 /// Writes that happen together.
 pub(crate) struct Batch {
     inner: fjall::OwnedWriteBatch,
-    spaces: Arc<[Keyspace; 6]>,
+    spaces: Arc<[Keyspace; 7]>,
 }
 
 impl Batch {
@@ -223,7 +227,7 @@ impl Batch {
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     inner: fjall::Snapshot,
-    spaces: Arc<[Keyspace; 6]>,
+    spaces: Arc<[Keyspace; 7]>,
 }
 
 impl Snapshot {
@@ -256,7 +260,7 @@ pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 /// Walks a range. It holds its snapshot.
 pub(crate) struct Scan {
     inner: fjall::Iter,
-    _spaces: Arc<[Keyspace; 6]>,
+    _spaces: Arc<[Keyspace; 7]>,
 }
 
 impl Iterator for Scan {

@@ -10,7 +10,9 @@ use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::{OrderedId, Timestamp, VersionId};
 use fhirpool_search::{IndexEntry, TypeSearch};
 use fhirpool_storage::{ChangeOutcome, CommitOutcome, Freshness, Precondition, Result, SearchRequest, TotalMode};
+use tokio::sync::oneshot;
 
+use crate::audit::Append;
 use crate::database::{Batch, Bytes, Space};
 use crate::feed::{PART_BYTES, write_entry};
 use crate::keys::{CounterKey, FeedPlace, FeedRange, ResourceSlot, posting_value};
@@ -22,6 +24,9 @@ use crate::record::Head;
 use crate::search::{StoredPostings, search_briefly};
 use crate::shared::Shared;
 use crate::tenants::Scope;
+
+/// A group that is as large takes no more members, so that small commits do not wait for large ones' company.
+pub(crate) const GROUP_WRITES_MAX: usize = 20_000;
 
 /// What a group is built on.
 pub(crate) struct Ground<'a> {
@@ -54,6 +59,17 @@ impl Group {
     /// Whether a commit must wait for the next group.
     pub(crate) fn conflicts(&self, commit: &Prepared) -> bool {
         !self.slots.is_empty() && commit.changes.iter().any(|change| self.slots.contains(&change.slot))
+    }
+
+    /// Whether a commit may join. The first always does.
+    pub(crate) fn has_room_for(&self, commit: &Prepared) -> bool {
+        let writes = self.writes();
+        writes == 0 || writes + commit.writes() <= GROUP_WRITES_MAX
+    }
+
+    /// Takes in what is to be appended to the log of accesses; gives who waits for it.
+    pub(crate) fn append(&mut self, append: Append) -> oneshot::Sender<Result<()>> {
+        append.write(&mut self.batch)
     }
 
     /// Takes a commit in, or tells why not. A commit that is taken in has happened once the batch is written.

@@ -7,6 +7,7 @@
 //! | versions | tenant u32 · type u8 · id · 0x00 · version u64 |
 //! | postings | tenant u32 · type u8 · parameter u16 · value · id |
 //! | feed | tenant u32 · type u8 or 0xFF · last updated i64 · sequence u64 · part u32 |
+//! | audit | tenant u32 · name of a block; see [`crate::audit`] |
 //! | meta | `c` · tenant u32 · type u8: a counter; `b` · tenant u32: bytes stored; the others are in [`crate::meta`] |
 //!
 //! Numbers are big-endian. An id is [`OrderedId::write`]: of fixed length for UUIDs, without a zero byte otherwise, so that

@@ -7,6 +7,7 @@
 //! | `committer`, `group`, `recent` | the one thread that writes; commits that share a sync; what they are checked against |
 //! | `places`, `turns` | how much of one tenant may wait; who is next |
 //! | `history` | pages of history |
+//! | `audit` | the log of accesses |
 //! | `search` | evaluation of searches |
 //! | `key_ring` | tenants' keys, wrapped, in the data folder |
 //! | [`maintenance`] | verify, backup, restore, repair |
@@ -23,6 +24,7 @@
 //!
 //! Deliberately absent: the meaning of a search value (`fhirpool_search`), FHIR's rules of interactions, HTTP.
 
+mod audit;
 mod committer;
 mod database;
 mod error;

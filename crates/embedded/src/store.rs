@@ -158,7 +158,7 @@ impl EmbeddedStore {
         self.ask(Job::Lend(reply), answer).await
     }
 
-    async fn ask<T>(&self, job: Job, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    pub(crate) async fn ask<T>(&self, job: Job, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.try_send(job).map_err(|_| StorageError::Overloaded)?;
         answer.await.map_err(|_| stopped())?
@@ -166,7 +166,7 @@ impl EmbeddedStore {
 
     /// The key to seal a tenant's values with. The ring makes none for a tenant whose resources were sealed with one that is
     /// gone: they would seem to be there, and could not be read.
-    async fn sealing_key(&self, access: &WriteAccess) -> Result<Arc<TenantKey>> {
+    pub(crate) async fn sealing_key(&self, access: &WriteAccess) -> Result<Arc<TenantKey>> {
         let tenant = access.tenant();
         if !self.keyed.read().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
             let picture = self.shared.picture()?;
@@ -280,7 +280,7 @@ async fn prepare_apart(preparation: &Arc<Preparation>, access: &WriteAccess, mut
     Ok(prepared)
 }
 
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|error| StorageError::Unavailable(error.to_string()))?
 }
 

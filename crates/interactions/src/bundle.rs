@@ -19,6 +19,7 @@ mod parallel;
 mod resolve;
 mod response;
 mod stage;
+mod touched;
 mod transaction;
 
 use entry::Entry;

@@ -86,6 +86,11 @@ const BINARY: &str = "Content is sent and read as `data` or as it is, by Content
     (and the length of the header Upload-Length, where the request had it); its reads have the property presignedGetUrl, and are \
     404 until the content is there.";
 
+/// Whose AuditEvents are found.
+const AUDIT_EVENT: &str = "AuditEvents of clients are stored and found as any other type. For who is granted `audit` (the group audit-admin, or \
+    the scope system/AuditEvent.rs), reads by id and searches of this type look into the server's own log of accesses instead, where it keeps \
+    one. It is searched by date (required, a range of at most 31 days), agent, entity, patient, action and outcome, and paged by _count.";
+
 struct Statement<'a> {
     definitions: &'a Definitions,
     security: &'a Security,
@@ -168,6 +173,9 @@ impl Statement<'_> {
         writer.string_member("profile", &format!("http://hl7.org/fhir/StructureDefinition/{resource_type}"));
         if resource_type.name() == "Binary" {
             writer.string_member("documentation", BINARY);
+        }
+        if resource_type.name() == "AuditEvent" {
+            writer.string_member("documentation", AUDIT_EVENT);
         }
         self.interactions(&TYPE_INTERACTIONS);
         let writer = &mut self.writer;

@@ -157,7 +157,7 @@ impl Interactions {
             writer.end_array();
         }
         writer.end_object();
-        BundleOutcome { json: writer.finish(), points: 0 }
+        BundleOutcome::of(writer.finish())
     }
 }
 

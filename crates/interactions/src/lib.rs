@@ -2,7 +2,7 @@
 //!
 //! Each function takes an access first, then a plain request, and gives an outcome value or an [`InteractionError`]. Whatever
 //! an interaction must decide at the moment of its commit (versions, criteria) goes into the [`fhirpool_storage::Commit`];
-//! what happens after it (subscriptions, audit) follows from the store's changes and is absent here.
+//! what happens after it (subscriptions) follows from the store's changes and is absent here.
 //!
 //! Deliberately absent: headers, content negotiation, routes, backends, and any state but what [`Interactions`] names.
 
@@ -13,6 +13,7 @@ use fhirpool_search::Extractors;
 use fhirpool_storage::{ContentStore, ResourceStore, SearchIndex};
 
 mod access;
+mod audit;
 mod binary;
 mod bundle;
 mod capabilities;
@@ -41,6 +42,7 @@ mod tests;
 mod update;
 mod vread;
 
+pub use audit::AuditSearch;
 pub use binary::EMPTY_DATA_MEMBER;
 pub use bundle::BundleRequest;
 pub use capabilities::{CapabilityCache, Security};

@@ -1,5 +1,6 @@
 //! Puts the parts together.
 
+mod audit;
 #[cfg(feature = "aws")]
 pub(crate) mod aws;
 #[cfg(feature = "embedded")]
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_api::{ApiState, NodeQuotas};
+use fhirpool_audit::AuditTrail;
 use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids};
 use tokio::net::TcpListener;
@@ -64,6 +66,9 @@ pub enum StartError {
     /// The issuer's key cannot be used.
     #[error(transparent)]
     Issuer(#[from] LocalKeyError),
+    /// The file of the audit cannot be written.
+    #[error("audit_sink_file: {0}; allowed: a file that this user may write")]
+    AuditSink(std::io::Error),
     /// The address is taken or not this machine's.
     #[error("{0}: found {1} ({2}); allowed: a free address of this machine")]
     Listen(&'static str, SocketAddr, std::io::Error),
@@ -80,6 +85,9 @@ pub struct Server {
     metrics: Option<Listening>,
     /// Keeps the keys of issuers elsewhere fresh.
     watching: Option<JoinHandle<()>>,
+    audit: Option<AuditTrail>,
+    /// How long a stop waits for what is under way.
+    drain_time_max: Duration,
     stop_parts: Stop,
 }
 
@@ -134,10 +142,12 @@ impl Server {
             Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
             None => NodeQuotas::alone(access_file.quotas),
         };
-        let state = api_state(&config, parts, issuer.as_deref(), verifier, says, quotas);
+        let audit = audit::start(&config, Arc::clone(&parts.audit_log), Arc::clone(&parts.keys))?;
+        let state = api_state(&config, parts, issuer.as_deref(), verifier, says, quotas, audit.clone());
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));
-        Ok(Self { https, issuer, requests, metrics, watching, stop_parts })
+        let drain_time_max = Duration::from_secs(config.drain_seconds_max);
+        Ok(Self { https, issuer, requests, metrics, watching, audit, drain_time_max, stop_parts })
     }
 
     /// Where it listens.
@@ -173,6 +183,11 @@ impl Server {
         }
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
+        }
+        if let Some(audit) = self.audit
+            && !audit.close(self.drain_time_max.max(Duration::from_secs(1))).await
+        {
+            tracing::error!("records of accesses that were not kept by the end of the drain time are lost");
         }
         (self.stop_parts)().await;
     }
@@ -246,6 +261,7 @@ fn api_state(
     verifier: Arc<TokenVerifier>,
     capability_cache: CapabilityCache,
     quotas: NodeQuotas,
+    audit: Option<AuditTrail>,
 ) -> ApiState {
     let clock = Arc::new(SystemClock);
     let limits = Limits {
@@ -285,7 +301,7 @@ fn api_state(
         issuer_url: issuer.as_ref().map(|issuer| issuer.url.clone()).unwrap_or_default(),
         metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
-    ApiState { interactions, signed_content: parts.signed_content, verifier, quotas, settings, is_ready: parts.is_ready }
+    ApiState { interactions, signed_content: parts.signed_content, verifier, quotas, audit, settings, is_ready: parts.is_ready }
 }
 
 fn random_seed() -> u64 {

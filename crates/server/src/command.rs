@@ -64,7 +64,10 @@ enum Command {
     /// AWS: gives each `--tenant` a new key, which nodes seal with a few minutes later; the old ones stay for what they have sealed
     #[cfg(feature = "aws")]
     RotateKeys(Box<Settings>),
-    /// Checks a data folder: every value, version, posting and counter
+    /// AWS: checks the logs of accesses of each `--tenant`: whether a record is missing or was changed
+    #[cfg(feature = "aws")]
+    VerifyAudit(Box<Settings>),
+    /// Checks a data folder: every value, version, posting and counter, and the logs of accesses
     #[cfg(feature = "embedded")]
     Verify(maintenance::FolderArguments),
     /// Copies everything but index and keys to one file; the server may run
@@ -101,6 +104,8 @@ pub fn run() -> ExitCode {
         Some(Command::Reindex(settings)) => aws::reindex(*settings),
         #[cfg(feature = "aws")]
         Some(Command::RotateKeys(settings)) => aws::rotate_keys(*settings),
+        #[cfg(feature = "aws")]
+        Some(Command::VerifyAudit(settings)) => aws::verify_audit(*settings),
         #[cfg(feature = "embedded")]
         Some(Command::Verify(arguments)) => maintenance::verify(&arguments),
         #[cfg(feature = "embedded")]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use fhirpool_authz::TenantId;
 use serde::{Deserialize, Serialize};
 
-pub use choices::{LogFormat, Profile};
+pub use choices::{AuditSink, LogFormat, Profile};
 
 /// A setting that cannot be used. The text names the setting, what was found and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +128,22 @@ settings! {
     otlp_endpoint: String = String::new(), "FHIRPOOL_OTLP_ENDPOINT";
     /// How many of a hundred requests are traced
     otlp_sample_percent: u64 = 100, "FHIRPOOL_OTLP_SAMPLE_PERCENT";
+    /// Whether every access, allowed or denied, leaves a record in the tenant's log of accesses
+    audit: bool = true, "FHIRPOOL_AUDIT";
+    /// Whether a change is answered only when its record is on stable storage; else a crash may lose records as it does of reads
+    audit_changes_wait: bool = true, "FHIRPOOL_AUDIT_CHANGES_WAIT";
+    /// Milliseconds that a record waits for others at most before it is written; what a crash may lose of reads
+    audit_flush_ms_max: u64 = 200, "FHIRPOOL_AUDIT_FLUSH_MS_MAX";
+    /// Bytes of memory for records that are not written yet; requests wait while it is full
+    audit_buffer_bytes: u64 = 16 * MIB, "FHIRPOOL_AUDIT_BUFFER_BYTES";
+    /// Where records go besides, as lines of JSON: none, stdout, file or cloudwatch (standard output, as CloudWatch takes events)
+    audit_sink: AuditSink = AuditSink::None, "FHIRPOOL_AUDIT_SINK";
+    /// The file of the sink `file`; full ones are put aside as `<file>.1`, `<file>.2` and so on
+    audit_sink_file: PathBuf = PathBuf::from("audit.jsonl"), "FHIRPOOL_AUDIT_SINK_FILE";
+    /// Bytes of that file beyond which it is put aside
+    audit_sink_file_bytes_max: u64 = 100 * MIB, "FHIRPOOL_AUDIT_SINK_FILE_BYTES_MAX";
+    /// Files of the sink that are kept, the newest among them
+    audit_sink_files_max: u64 = 10, "FHIRPOOL_AUDIT_SINK_FILES_MAX";
     /// Largest request body in bytes, after decompression
     body_bytes_max: u64 = 256 * MIB, "FHIRPOOL_BODY_BYTES_MAX";
     /// Bytes of a Binary's data up to which it stays in the resource; more is kept beside it, and read with it

@@ -3,6 +3,9 @@
 //!
 //! Deliberately absent: a vendor, HTTP, FHIR's rules of interactions.
 
+mod audit;
+#[cfg(any(test, feature = "conformance"))]
+pub mod audit_conformance;
 mod candidates;
 mod change_feed;
 mod commit;
@@ -20,6 +23,10 @@ mod resource_store;
 mod stored_bytes;
 pub mod value;
 
+pub use audit::{
+    AUDIT_BLOCK_BYTES_MAX, AUDIT_HOUR_MS, AUDIT_SPAN_MS, AuditBlock, AuditLog, AuditPage, AuditRange, BlockDigest, BlockName, Chain,
+    ChainCheck, ChainEnd, check_audit,
+};
 pub use candidates::{Candidate, CandidateIndex, CandidatePage, IndexDocument, IndexOutcome, IndexRebuild, IndexWriter};
 pub use change_feed::{
     ChangeFeed, ChangeLog, DeadLetter, DeadLetters, FeedChange, FeedPage, FeedPosition, FeedRecord, FeedVersion, Lease, Leases, LogEntry,

@@ -1,6 +1,7 @@
 //! Batch and transaction (R4 http.html#transaction).
 
 use axum::body::Body;
+use fhirpool_audit::Activity;
 use fhirpool_authz::{Interaction, Principal};
 use fhirpool_interactions::{BundleRequest, Returning};
 
@@ -19,5 +20,10 @@ pub(super) async fn bundle(call: &Call<'_>, principal: &Principal, body: Body) -
     let request = BundleRequest { base: &call.base()?, body, returning, handling: call.prefer.handling, freshness: call.freshness()? };
     let outcome = call.state.interactions.bundle(&access, request).await;
     quota::charge_bundle(call.state, call.head, principal, outcome.as_ref().ok().map(|outcome| outcome.points)).await;
-    Ok(outcome?.into())
+    let mut outcome = outcome?;
+    let is_batch = outcome.json.starts_with("{\"resourceType\":\"Bundle\",\"type\":\"batch");
+    // Only the first to say so is heard.
+    let _ = call.noted.activity.set(if is_batch { Activity::Batch } else { Activity::Transaction });
+    let _ = call.noted.touched.set(std::mem::take(&mut outcome.touched));
+    Ok(outcome.into())
 }

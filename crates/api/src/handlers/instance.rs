@@ -5,7 +5,7 @@ use fhirpool_interactions::{ReadOutcome, ReadRequest, VersionReadRequest};
 use http::StatusCode;
 use http::header::IF_NONE_MATCH;
 
-use super::binary;
+use super::{audit, binary};
 use crate::answer::{Answer, Content};
 use crate::call::Call;
 use crate::error::Result;
@@ -13,6 +13,11 @@ use crate::error::Result;
 /// `GET [base]/[type]/[id]`
 pub(crate) async fn read(call: &Call<'_>, principal: &Principal) -> Result<Answer> {
     let key = call.key()?;
+    if key.resource_type.name() == "AuditEvent"
+        && let Some(answer) = Box::pin(audit::read(call, principal)).await?
+    {
+        return Ok(answer);
+    }
     let access = call.read_access(principal, Interaction::Read, Some(key.resource_type))?;
     let if_none_match = call.list_header(&IF_NONE_MATCH)?;
     let request = ReadRequest {

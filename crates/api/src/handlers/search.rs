@@ -5,6 +5,7 @@ use fhirpool_authz::{Interaction, Principal};
 use fhirpool_fhir::ResourceType;
 use fhirpool_interactions::{SearchInteraction, SearchScope};
 
+use super::audit;
 use crate::answer::Answer;
 use crate::call::{Call, parse_type};
 use crate::error::{ApiError, Result};
@@ -36,10 +37,15 @@ pub(super) async fn by_post(call: &Call<'_>, principal: &Principal, body: Body) 
         (query, "") => query.to_owned(),
         (query, form) => format!("{query}&{form}"),
     };
+    // Only the first to say so is heard.
+    let _ = call.noted.form.set(query.clone());
     search(call, principal, &query).await
 }
 
 async fn search(call: &Call<'_>, principal: &Principal, query: &str) -> Result<Answer> {
+    if let Some(answer) = audit::search(call, principal, query).await? {
+        return Ok(answer);
+    }
     let (scope, resource_type) = scope(call)?;
     let access = call.read_access(principal, Interaction::Search, resource_type)?;
     let request = SearchInteraction { base: &call.base()?, scope, query, handling: call.prefer.handling, freshness: call.freshness()? };

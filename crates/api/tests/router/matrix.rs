@@ -120,6 +120,8 @@ fn letters(letters: &str, interaction: Interaction, may: May) -> May {
         Search | HistoryType => 's',
         // A Bundle is what its entries are.
         Bundle => return if letters.is_empty() { Nothing } else { Everything },
+        // Of the log of accesses, which no request here asks for.
+        Interaction::Audit => return Nothing,
     };
     if letters.contains(letter) { may } else { Nothing }
 }

@@ -125,6 +125,7 @@ impl Api {
             verifier,
             quotas: NodeQuotas::alone(quotas),
             settings,
+            audit: None,
             is_ready: Box::new(is_ready),
         };
         Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }

@@ -301,7 +301,7 @@ fn interactions(place: &str, names: &[String]) -> Result<InteractionSet, PolicyE
     let parse = |name: &String| {
         Interaction::parse(name).ok_or_else(|| {
             let allowed: Vec<&str> = Interaction::ALL.iter().map(|interaction| interaction.name()).collect();
-            PolicyError(format!("{place}: found {name:?}; allowed: {}, or \"*\" alone", allowed.join(", ")))
+            PolicyError(format!("{place}: found {name:?}; allowed: {}, audit, or \"*\" alone", allowed.join(", ")))
         })
     };
     names.iter().map(parse).collect()

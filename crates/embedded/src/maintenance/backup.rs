@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// No chunk is longer: one value may be large.
 const CHUNK_BYTES_MAX: usize = 1 << 30;
 /// What is in a backup, in this order.
-pub(super) const SPACES: [Space; 4] = [Space::Meta, Space::Feed, Space::Resources, Space::Versions];
+pub(super) const SPACES: [Space; 5] = [Space::Meta, Space::Feed, Space::Resources, Space::Versions, Space::Audit];
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

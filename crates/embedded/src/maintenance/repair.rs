@@ -102,6 +102,10 @@ pub(super) fn repair(folder: &Path, database: Database, keys: &mut Keys, extract
     for slot in repair.slots() {
         repair.resource(&names, &slot, &mut filling)?;
     }
+    // As it is: `verify` tells what is missing of it, and what is left must not be made to look whole.
+    for (key, value) in readable(&old, Space::Audit) {
+        filling.put(Space::Audit, key, value)?;
+    }
     let clock = repair.feeds(&mut filling)?;
     filling.put(Space::Meta, CLOCK_KEY, clock.write())?;
     filling.finish()?;

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use fhirpool_fhir::VersionId;
-use fhirpool_storage::{Content, HistoryRequest, HistoryScope, KeyRing, ResourceStore};
+use fhirpool_fhir::{Timestamp, VersionId};
+use fhirpool_storage::{AuditBlock, AuditLog, BlockName, Content, HistoryRequest, HistoryScope, KeyRing, ResourceStore};
 
 use super::*;
 use crate::LocalKeyRing;
 use crate::database::{Batch, Space};
-use crate::testing::{TestStore, extraction, key, put, reader, tenant, text, uuid};
+use crate::testing::{TestStore, extraction, key, put, reader, tenant, text, uuid, writer};
 
 /// What a backup is written to.
 #[derive(Clone, Default)]
@@ -263,4 +263,50 @@ async fn a_folder_in_use_or_without_a_store_is_refused() {
     let _test = TestStore::open(folder.path()).await;
     let refused = verify(folder.path(), keys(folder.path())).await;
     assert!(matches!(refused, Err(MaintenanceError::Open(OpenError::InUse(_)))));
+}
+
+/// Appends a block behind the last one.
+async fn note(test: &TestStore, time: i64) {
+    let chain = test.store.chain(&writer("a")).await.unwrap();
+    let (previous, sequence) = chain.end.map_or(([0; 32], 1), |end| (end.digest, end.name.sequence + 1));
+    let name = BlockName { time: Timestamp(time), chain: chain.number, sequence };
+    let tenant_key = test.store.keys().data_key(&tenant("a")).await.unwrap();
+    let block = AuditBlock::seal(&tenant_key, &tenant("a"), name, &previous, b"record");
+    test.store.append(&writer("a"), &[block]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_audit_chain_goes_on_after_a_restart_and_every_lost_or_changed_block_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    for time in [100, 50] {
+        let test = TestStore::open(folder.path()).await;
+        note(&test, time).await;
+        note(&test, time + 1).await;
+    }
+    let sound = report(folder.path()).await;
+    assert_eq!((sound.problems, sound.audit_blocks), (vec![], 4));
+    let items: Vec<_> = {
+        let (_lock, database) = open_existing(folder.path()).unwrap();
+        let items = database.snapshot().range::<&[u8]>(Space::Audit, ..).map(|item| item.unwrap()).collect();
+        items
+    };
+    assert_eq!(items.len(), 5, "the blocks and their end");
+    for (place, (stored, bytes)) in items.iter().enumerate() {
+        tamper(folder.path(), |_, batch| batch.remove(Space::Audit, stored.clone()));
+        assert!(!report(folder.path()).await.is_sound(), "item {place} lost");
+        let mut changed = bytes.to_vec();
+        changed[45] ^= 1;
+        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), changed));
+        assert!(!report(folder.path()).await.is_sound(), "item {place} changed");
+        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), bytes.clone()));
+    }
+    // What a backup has of it is whole again when it is put back.
+    let backup_file = Buffer::default();
+    backup(folder.path(), backup_file.clone()).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let exported = LocalKeyRing::open_existing(folder.path()).unwrap().export().unwrap();
+    LocalKeyRing::import(other.path(), &exported).unwrap();
+    restore(other.path(), std::io::Cursor::new(backup_file.bytes()), keys(other.path()), extraction()).await.unwrap();
+    let restored = report(other.path()).await;
+    assert_eq!((restored.problems, restored.audit_blocks), (vec![], 4));
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use fhirpool_authz::TenantId;
 use fhirpool_fhir::{OrderedId, ResourceKey, ResourceType, VersionId};
-use fhirpool_storage::StorageError;
+use fhirpool_storage::{AuditBlock, ChainCheck, StorageError};
 
 use super::check::{Superseded, check_version};
 use super::fingerprint::Fingerprint;
 use super::{Keys, Names, Result};
+use crate::audit;
 use crate::database::{Snapshot, Space};
 use crate::feed::read_part;
 use crate::forward::Forward;
@@ -30,6 +31,8 @@ pub struct Report {
     pub versions: u64,
     /// Postings.
     pub postings: u64,
+    /// Blocks of the logs of accesses.
+    pub audit_blocks: u64,
     /// What is wrong, at most a thousand.
     pub problems: Vec<Problem>,
     /// How many more there are.
@@ -96,12 +99,13 @@ type Step<'a> = fn(&mut Verification<'a>) -> std::result::Result<(), StorageErro
 pub(super) fn verify(snapshot: &Snapshot, keys: &mut Keys) -> Result<Report> {
     let names = Names::of(&read_tenants(snapshot)?);
     let mut verification = Verification { snapshot, keys, names, report: Report::default(), tallies: BTreeMap::new() };
-    let steps: [(&str, Step<'_>); 5] = [
+    let steps: [(&str, Step<'_>); 6] = [
         ("resources", Verification::resources),
         ("lists of postings", Verification::lists),
         ("postings", Verification::postings),
         ("feeds", Verification::feeds),
         ("counters", Verification::counters),
+        ("audit log", Verification::audit),
     ];
     for (name, step) in steps {
         if let Err(error) = step(&mut verification) {
@@ -270,6 +274,39 @@ impl Verification<'_> {
             match value.as_ref().try_into() {
                 Ok(bytes) => self.tally(number, resource_type).counter = u64::from_be_bytes(bytes),
                 Err(_) => self.report.add("counters", "a counter cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every block opens and follows the one ahead of it; each chain ends where it is noted to.
+    fn audit(&mut self) -> std::result::Result<(), StorageError> {
+        let mut checks: BTreeMap<TenantNumber, ChainCheck> = BTreeMap::new();
+        for item in self.snapshot.range::<&[u8]>(Space::Audit, ..) {
+            let (key, bytes) = item?;
+            let Some((number, name)) = audit::parse(&key) else {
+                self.report.add("audit log", "a key cannot be read");
+                continue;
+            };
+            let check = checks.entry(number).or_default();
+            let (Some(name), Some(tenant)) = (name, self.names.get(number)) else { continue };
+            let block = AuditBlock { name, bytes: bytes.to_vec() };
+            let opened = check.add(&block).and_then(|()| block.epoch()).and_then(|epoch| self.keys.key(tenant, epoch));
+            match opened.and_then(|key| block.open(&key, tenant)) {
+                Ok(_) => self.report.audit_blocks += 1,
+                // Of a tenant whose keys were destroyed: nobody can read it any more, as it should be.
+                Err(StorageError::UnknownTenant) => {}
+                Err(error) => self.report.add(format!("{tenant} audit log"), format!("block {}: {error}", name.sequence)),
+            }
+        }
+        for (number, check) in checks {
+            let place = format!("{} audit log", self.names.get(number).map_or("an unknown tenant", TenantId::as_str));
+            let end = audit::end(self.snapshot, number)?;
+            if end.is_none() {
+                self.report.add(&place, "it is not noted where it ends");
+            }
+            for problem in check.problems(end.as_slice()) {
+                self.report.add(&place, problem);
             }
         }
         Ok(())

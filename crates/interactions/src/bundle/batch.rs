@@ -11,6 +11,7 @@ use super::BundleContext;
 use super::entry::{Action, Entry, Phase};
 use super::look::Picture;
 use super::response::{EntryResponse, response_bundle};
+use super::touched::touched;
 use crate::{
     BundleOutcome, CreateRequest, DeleteRequest, ErrorKind, InteractionError, Interactions, PatchFormat, PatchRequest, Result,
     UpdateRequest,
@@ -68,7 +69,8 @@ impl Interactions {
         };
         let responses: Vec<EntryResponse> = responses.into_iter().enumerate().map(answer).collect();
         let points = batch.entries.iter().map(|entry| entry.as_ref().map_or(1, Entry::points)).sum();
-        Ok(BundleOutcome { json: response_bundle("batch-response", &responses), points })
+        let touched = batch.entries.iter().zip(&responses).map(|(entry, response)| touched(entry.as_ref().ok(), response)).collect();
+        Ok(BundleOutcome { json: response_bundle("batch-response", &responses), points, touched })
     }
 }
 

@@ -1,19 +1,21 @@
 //! The entries of a batch or transaction response.
 
 use fhirpool_fhir::json::Writer;
-use fhirpool_fhir::{Timestamp, VersionId};
+use fhirpool_fhir::{ResourceKey, Timestamp, VersionId};
 
 use crate::{Effect, InteractionError, ReadOutcome, Returning, Status, WriteOutcome, entity_tag};
 
 /// One entry of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryResponse {
-    status: Status,
+    pub status: Status,
+    /// The one resource that it is about, where there is one.
+    pub key: Option<ResourceKey>,
     full_url: Option<String>,
     /// The resource's JSON.
     resource: Option<String>,
     location: Option<String>,
-    version: Option<VersionId>,
+    pub version: Option<VersionId>,
     last_modified: Option<Timestamp>,
     /// The JSON of an OperationOutcome.
     outcome: Option<String>,
@@ -21,12 +23,13 @@ pub(super) struct EntryResponse {
 
 impl EntryResponse {
     fn of_status(status: Status) -> Self {
-        Self { status, full_url: None, resource: None, location: None, version: None, last_modified: None, outcome: None }
+        Self { status, key: None, full_url: None, resource: None, location: None, version: None, last_modified: None, outcome: None }
     }
 
     /// The answer to a write.
     pub(super) fn of_write(base: &str, outcome: WriteOutcome, returning: Returning) -> Self {
         let mut response = Self::of_status(outcome.status());
+        response.key = outcome.key.clone();
         response.version = outcome.version;
         response.last_modified = outcome.last_updated;
         if outcome.effect != Effect::Deleted {
@@ -48,6 +51,7 @@ impl EntryResponse {
             ReadOutcome::Found(found) => Self {
                 full_url: (!head).then(|| format!("{base}/{}", found.key)),
                 resource: (!head).then_some(found.json),
+                key: Some(found.key),
                 version: Some(found.version),
                 last_modified: Some(found.last_updated),
                 ..Self::of_status(Status::OK)

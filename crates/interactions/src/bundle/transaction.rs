@@ -17,6 +17,7 @@ use super::look::Picture;
 use super::resolve::{Resolution, Resolved};
 use super::response::{EntryResponse, response_bundle};
 use super::stage::{Staged, Transaction};
+use super::touched::touched;
 use crate::commit::{overtaken, precondition_failed};
 use crate::read::json_of;
 use crate::{BundleOutcome, Effect, ErrorKind, InteractionError, Interactions, Result, Returning, WriteOutcome};
@@ -140,7 +141,8 @@ impl Interactions {
             });
         }
         let points = transaction.entries.iter().map(Entry::points).sum();
-        BundleOutcome { json: response_bundle("transaction-response", &responses), points }
+        let touched = transaction.entries.iter().zip(&responses).map(|(entry, response)| touched(Some(entry), response)).collect();
+        BundleOutcome { json: response_bundle("transaction-response", &responses), points, touched }
     }
 
     /// Fills in what conditional creates found.

@@ -91,7 +91,7 @@ impl Interactions {
                 out.push_str(",\"search\":{\"mode\":\"outcome\"}}");
             }
             out.push_str(if separator == "," { "]}" } else { "}" });
-            Ok(BundleOutcome { json: out, points: 0 })
+            Ok(BundleOutcome::of(out))
         })
         .await
     }

@@ -50,6 +50,8 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
         store: Arc::clone(&node.marked) as _,
         index: Arc::clone(&node.index) as _,
         content: Arc::clone(&services.content) as _,
+        audit_log: Arc::new(services.audit_log()),
+        keys: Arc::clone(&services.keys) as _,
         signed_content: None,
         definitions: node.definitions,
         extractors: node.extractors,

@@ -36,6 +36,7 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
         },
         ..Settings::default()
     };
+    let audit_keys = Arc::clone(&keys) as _;
     let store = Arc::new(EmbeddedStore::open(&config.data, settings, Ports { keys, extractors: Arc::clone(&extractors), now })?);
     // Behind the store, whose lock keeps other processes out of the folder.
     let content = Arc::new(LocalContent::open(&content, content_keys, Arc::new(|| SystemClock.now().0.div_euclid(1000)))?);
@@ -46,6 +47,8 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     let control = Control::start(&config.data, Arc::clone(&store)).map_err(StartError::Data)?;
     Ok(Parts {
         index: Arc::clone(&store) as _,
+        audit_log: Arc::clone(&store) as _,
+        keys: audit_keys,
         stored_bytes: Arc::clone(&store) as _,
         store,
         content: Arc::clone(&content) as _,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fhirpool_fhir::Definitions;
 use fhirpool_search::Extractors;
-use fhirpool_storage::{ContentStore, QuotaLeases, ResourceStore, SearchIndex, SignedContent, StoredBytes};
+use fhirpool_storage::{AuditLog, ContentStore, KeyRing, QuotaLeases, ResourceStore, SearchIndex, SignedContent, StoredBytes};
 
 /// The parts below HTTP.
 pub(crate) struct Parts {
@@ -14,6 +14,9 @@ pub(crate) struct Parts {
     pub content: Arc<dyn ContentStore>,
     /// Serves the URLs that `content` signs, where the server itself does.
     pub signed_content: Option<Arc<dyn SignedContent>>,
+    /// The log of accesses, and the tenants' keys that it is sealed with.
+    pub audit_log: Arc<dyn AuditLog>,
+    pub keys: Arc<dyn KeyRing>,
     pub definitions: Arc<Definitions>,
     pub extractors: Arc<Extractors>,
     /// Seals page links. Nodes that share their stores share it.

@@ -1,8 +1,10 @@
-//! `fhirpool migrate`, `indexer`, `redrive`, `reindex`, `rotate-keys`: what the profile aws needs besides serving.
+//! `fhirpool migrate`, `indexer`, `redrive`, `reindex`, `rotate-keys`, `verify-audit`: what the profile aws needs besides serving.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use fhirpool_audit::{Reader, Verified, verify};
+use fhirpool_authz::{Principal, ReadAccess};
 use fhirpool_indexer::lambda::LambdaPorts;
 use fhirpool_indexer::{Indexer, RebuildPorts, RedrivePorts, rebuild, redrive as take_letters};
 
@@ -146,6 +148,29 @@ pub(super) fn rotate_keys(settings: Settings) -> Result<ExitCode, Failure> {
             println!("tenant {tenant} has key {} now", epoch.0);
         }
         Ok(ExitCode::SUCCESS)
+    })
+}
+
+pub(super) fn verify_audit(settings: Settings) -> Result<ExitCode, Failure> {
+    let config = resolve(settings)?;
+    in_runtime(&config, async {
+        let services = Services::connect(&config).await?;
+        if config.tenants().next().is_none() {
+            return Err("tenant: found none; allowed: at least one".into());
+        }
+        let reader = Reader::new(Arc::new(services.audit_log()), Arc::clone(&services.keys) as _);
+        let mut is_sound = true;
+        for tenant in config.tenants() {
+            let access = ReadAccess::authorize_audit(&Principal::operator(tenant.clone()), &tenant)?;
+            let verified = verify(&reader, &access).await?;
+            for problem in &verified.problems {
+                println!("{tenant}: {problem}");
+            }
+            let Verified { blocks, records, chains, problems } = verified;
+            println!("{tenant}: {records} records in {blocks} blocks of {chains} chains checked, {} problems", problems.len());
+            is_sound &= problems.is_empty();
+        }
+        Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 

@@ -135,6 +135,7 @@ pub(super) fn verify(arguments: &FolderArguments) -> Result<ExitCode, Failure> {
         println!("… and {} more", report.problems_left_out);
     }
     println!("{} resources, {} versions, {} postings checked", report.resources, report.versions, report.postings);
+    println!("{} blocks of the logs of accesses checked", report.audit_blocks);
     if report.is_sound() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -60,6 +60,10 @@ impl Config {
         let ranges = [
             ("metrics_tenants_max", self.metrics_tenants_max, 0, 10_000),
             ("otlp_sample_percent", self.otlp_sample_percent, 0, 100),
+            ("audit_flush_ms_max", self.audit_flush_ms_max, 1, 10_000),
+            ("audit_buffer_bytes", self.audit_buffer_bytes, 64 << 10, 1 << 30),
+            ("audit_sink_file_bytes_max", self.audit_sink_file_bytes_max, 64 << 10, 1 << 40),
+            ("audit_sink_files_max", self.audit_sink_files_max, 1, 10_000),
             ("body_bytes_max", self.body_bytes_max, 1 << 10, 4 << 30),
             ("binary_inline_bytes_max", self.binary_inline_bytes_max, 0, 64 * MIB),
             ("content_url_seconds", self.content_url_seconds, 1, 7 * 86_400),

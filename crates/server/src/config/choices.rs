@@ -22,3 +22,17 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// Where records of accesses go besides the tenants' logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditSink {
+    /// Nowhere.
+    None,
+    /// To standard output, a line of JSON each.
+    Stdout,
+    /// The same to a file.
+    File,
+    /// To standard output, in the shape of CloudWatch's events.
+    Cloudwatch,
+}

@@ -78,6 +78,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("fhirpool_http_requests_total", "requests answered, by action and status"),
     ("fhirpool_tenant_requests_total", "requests answered, by tenant and class of status; tenants past the limit as `other`"),
     ("fhirpool_tenant_request_microseconds_total", "time spent on requests, by tenant"),
+    ("fhirpool_audit_records_total", "records of accesses sealed"),
+    ("fhirpool_audit_waits_total", "requests that waited for room in the buffer of such records"),
+    ("fhirpool_audit_append_failures_total", "attempts to write such records that failed; they are tried again"),
+    ("fhirpool_audit_unknown_tenants_total", "times that such records were of a tenant that is not there, and are in no log"),
     ("fhirpool_part_failures_total", "calls to store and index that failed, by operation and kind"),
     ("fhirpool_commits_total", "commits, by what became of them: precondition-failed and stale are conflicts"),
     ("fhirpool_changes_total", "versions committed"),
@@ -115,6 +119,7 @@ const GAUGES: &[(&str, &str)] = &[
 const HISTOGRAMS: &[(&str, &str)] = &[
     ("fhirpool_http_request_seconds", "time from a request's head to its answer, by action"),
     ("fhirpool_part_seconds", "time of calls to store and index, by operation"),
+    ("fhirpool_audit_wait_seconds", "how long requests waited for room in the buffer of records of accesses"),
     ("fhirpool_search_wait_seconds", "how long searches waited for the index"),
     ("fhirpool_search_candidates", "candidates asked for by one search"),
     ("fhirpool_opensearch_request_seconds", "time of requests to OpenSearch, by operation"),

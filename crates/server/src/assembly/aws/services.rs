@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fhirpool_binary::{S3Content, S3Settings};
-use fhirpool_dynamodb::{Client, ConnectionSettings, Control, Schema, TenantRegistry};
+use fhirpool_dynamodb::{Client, ConnectionSettings, Control, DynamoAuditLog, Schema, TenantRegistry};
 use fhirpool_fhir::Definitions;
 use fhirpool_kms::KmsKeyRing;
 use fhirpool_opensearch::{Login, OpenSearch, OpenSearchSettings};
@@ -61,6 +61,11 @@ impl Services {
             control,
             keys,
         })
+    }
+
+    /// The log of accesses, with chains of its own.
+    pub(crate) fn audit_log(&self) -> DynamoAuditLog {
+        DynamoAuditLog::new(self.dynamo.clone(), Arc::new(self.tenants.clone()))
     }
 
     fn migrated(&self) -> [&dyn Migrate; 4] {

@@ -1,0 +1,189 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fhirpool_authz::ReadAccess;
+use fhirpool_fhir::Timestamp;
+use fhirpool_storage::{AuditPage, AuditRange, KeyEpoch, check_audit};
+
+use super::*;
+use crate::record::Access;
+use crate::record::tests::access;
+use crate::{AuditQuery, AuditTrail, Reader, verify};
+
+/// A log in memory that can be made to fail, and keys of tenants' names.
+#[derive(Default)]
+struct Memory {
+    blocks: Mutex<BTreeMap<(TenantId, BlockName), Vec<u8>>>,
+    fails: AtomicBool,
+    attempts: AtomicUsize,
+    /// Whose attempts fail.
+    failing: Mutex<Option<TenantId>>,
+}
+
+#[async_trait]
+impl AuditLog for Memory {
+    async fn chain(&self, access: &WriteAccess) -> Result<Chain> {
+        if access.tenant().as_str() == "nobody" { Err(StorageError::UnknownTenant) } else { Ok(Chain { number: 1, end: None }) }
+    }
+
+    async fn append(&self, access: &WriteAccess, blocks: &[AuditBlock]) -> Result<()> {
+        self.attempts.fetch_add(1, Ordering::SeqCst);
+        if self.fails.load(Ordering::SeqCst) || self.failing.lock().unwrap().as_ref() == Some(access.tenant()) {
+            return Err(StorageError::Unavailable("as the test wants it".into()));
+        }
+        let mut stored = self.blocks.lock().unwrap();
+        for block in blocks {
+            let bytes = stored.entry((access.tenant().clone(), block.name)).or_insert_with(|| block.bytes.clone());
+            assert_eq!(*bytes, block.bytes, "a block is exchanged");
+        }
+        Ok(())
+    }
+
+    async fn scan(&self, access: &ReadAccess, range: &AuditRange) -> Result<AuditPage> {
+        check_audit(access)?;
+        let stored = self.blocks.lock().unwrap();
+        let found = stored.iter().rev().filter(|((tenant, name), _)| {
+            tenant == access.tenant() && (range.from..range.until).contains(&name.time) && range.before.is_none_or(|before| *name < before)
+        });
+        let mut blocks: Vec<_> = found.map(|((_, name), bytes)| AuditBlock { name: *name, bytes: bytes.clone() }).collect();
+        let more = blocks.len() > range.limit;
+        blocks.truncate(range.limit);
+        Ok(AuditPage { blocks, more })
+    }
+
+    async fn block(&self, access: &ReadAccess, name: &BlockName) -> Result<Option<AuditBlock>> {
+        let bytes = self.blocks.lock().unwrap().get(&(access.tenant().clone(), *name)).cloned();
+        Ok(bytes.map(|bytes| AuditBlock { name: *name, bytes }))
+    }
+
+    async fn ends(&self, _: &ReadAccess) -> Result<Vec<ChainEnd>> {
+        Ok(Vec::new())
+    }
+}
+
+struct Keys;
+
+#[async_trait]
+impl KeyRing for Keys {
+    async fn data_key(&self, tenant: &TenantId) -> Result<Arc<TenantKey>> {
+        self.unwrap(tenant, KeyEpoch(1)).await
+    }
+
+    async fn unwrap(&self, tenant: &TenantId, epoch: KeyEpoch) -> Result<Arc<TenantKey>> {
+        Ok(Arc::new(TenantKey::new(epoch, &[tenant.as_str().len() as u8; TenantKey::LENGTH])))
+    }
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::parse(name).unwrap()
+}
+
+fn start(log: &Arc<Memory>, settings: Settings) -> AuditTrail {
+    let settings = Settings { retry_pause: Duration::from_millis(5), ..settings };
+    AuditTrail::start(Ports { log: Arc::clone(log) as _, keys: Arc::new(Keys), sink: Sink::None }, &settings)
+}
+
+async fn note(trail: &AuditTrail, name: &str, time: i64, id: &str) {
+    let room = trail.room().await;
+    trail.note(room, &tenant(name), &Access { time: Timestamp(time), request_id: id, ..access() });
+}
+
+fn audit_access(name: &str) -> ReadAccess {
+    ReadAccess::authorize_audit(&Principal::operator(tenant(name)), &tenant(name)).unwrap()
+}
+
+async fn found(reader: &Reader, name: &str, query: &str) -> Vec<String> {
+    let pairs: Vec<(String, String)> =
+        query.split('&').map(|pair| pair.split_once('=').unwrap()).map(|(one, other)| (one.into(), other.into())).collect();
+    let (query, mut after, mut ids) = (AuditQuery::parse(&pairs).unwrap(), None, Vec::new());
+    loop {
+        let found = reader.find(&audit_access(name), &query, after, 3).await.unwrap();
+        assert!(found.records.len() <= 3);
+        for (id, record) in &found.records {
+            assert_eq!(reader.record(&audit_access(name), id).await.unwrap().as_ref(), Some(record));
+        }
+        ids.extend(found.records.into_iter().map(|(_, record)| record.request_id));
+        after = found.next;
+        if after.is_none() {
+            return ids;
+        }
+    }
+}
+
+const DAY: i64 = 1_700_006_400_000;
+const DAY_QUERY: &str = "date=2023-11-15T00:00:00Z&date=ge2023-11-15";
+
+#[tokio::test]
+async fn records_are_found_the_newest_first_over_blocks_and_pages_and_chains_are_whole() {
+    let log = Arc::new(Memory::default());
+    let trail = start(&log, Settings { flush_time_max: Duration::from_millis(1), ..Settings::default() });
+    // Over many blocks: they are cut by time and hour.
+    for number in 0..40 {
+        note(&trail, "acme", DAY + number * 997_000, &number.to_string()).await;
+    }
+    note(&trail, "demo", DAY, "of another").await;
+    note(&trail, "nobody", DAY, "of nobody").await;
+    assert!(trail.close(Duration::from_secs(30)).await);
+    let all: Vec<String> = (0..40).rev().map(|number| number.to_string()).collect();
+    let query = "date=ge2023-11-15T00:00:00Z&date=lt2023-11-16T00:00:00Z";
+    assert_eq!(found(trail.reader(), "acme", query).await, all);
+    assert_eq!(found(trail.reader(), "demo", query).await, ["of another"]);
+    assert_eq!(found(trail.reader(), "acme", "date=ge2023-11-15T00:00:00Z&date=lt2023-11-15T00:33:14Z").await, ["1", "0"]);
+    assert_eq!(found(trail.reader(), "acme", DAY_QUERY).await, ["0"]);
+    let verified = verify(trail.reader(), &audit_access("acme")).await.unwrap();
+    assert_eq!((verified.records, verified.chains, verified.problems), (40, 1, vec![]));
+    assert!(verified.blocks >= 12);
+    let first = *log.blocks.lock().unwrap().keys().find(|(name, _)| name.as_str() == "acme").map(|(_, name)| name).unwrap();
+    log.blocks.lock().unwrap().remove(&(tenant("acme"), first));
+    assert_eq!(verify(trail.reader(), &audit_access("acme")).await.unwrap().problems.len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_buffer_makes_requests_wait_and_nothing_is_dropped() {
+    let log = Arc::new(Memory::default());
+    log.fails.store(true, Ordering::SeqCst);
+    // Eight places.
+    let trail = start(&log, Settings { buffer_bytes: 8 << 10, flush_time_max: Duration::ZERO, ..Settings::default() });
+    for number in 0..8 {
+        note(&trail, "acme", DAY, &number.to_string()).await;
+    }
+    while log.attempts.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(tokio::time::timeout(Duration::from_millis(20), trail.room()).await.is_err(), "there is room in a full buffer");
+    log.fails.store(false, Ordering::SeqCst);
+    for number in 8..50 {
+        note(&trail, "acme", DAY, &number.to_string()).await;
+    }
+    assert!(trail.close(Duration::from_secs(30)).await);
+    let mut ids = found(trail.reader(), "acme", DAY_QUERY).await;
+    ids.sort_by_key(|id| id.parse::<u32>().unwrap());
+    assert_eq!(ids, (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(verify(trail.reader(), &audit_access("acme")).await.unwrap().problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_change_is_awaited_until_its_record_is_kept_and_others_are_not_held_up() {
+    let log = Arc::new(Memory::default());
+    *log.failing.lock().unwrap() = Some(tenant("acme"));
+    let trail = start(&log, Settings { flush_time_max: Duration::from_secs(60), ..Settings::default() });
+    let change = |name: &'static str| {
+        let trail = trail.clone();
+        async move { trail.note_change(trail.room().await, &tenant(name), &Access { time: Timestamp(DAY), ..access() }).unwrap() }
+    };
+    let mut stuck = change("acme").await;
+    change("demo").await.await.unwrap();
+    assert!(stuck.try_recv().is_err());
+    *log.failing.lock().unwrap() = None;
+    stuck.await.unwrap();
+    assert_eq!(log.blocks.lock().unwrap().len(), 2);
+    // A place that was not used is given back.
+    drop(trail.room().await);
+    assert!(trail.close(Duration::from_secs(30)).await);
+}

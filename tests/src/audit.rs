@@ -1,0 +1,275 @@
+//! The log of accesses, on each profile: what is in it, who may look, and what must never be in it.
+
+use fhirpool_server::config::{Given, Profile};
+use fhirpool_testkit::{Client, TestServer};
+use serde_json::Value;
+
+use crate::profiles::on_each_profile;
+
+on_each_profile!(
+    every_access_allowed_or_denied_leaves_a_record_for_its_tenant_alone,
+    records_are_searched_by_who_may_and_by_what_there_is,
+    a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was,
+);
+
+/// In every field that a patient's data could come by.
+const CANARY: &str = "Canary-7f3a";
+
+/// Long enough that a test's records lie within, and as short as a search may be.
+const DATES: &str = "date=ge2026-01-01&date=lt2026-01-02";
+
+fn dates() -> String {
+    let today = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64 / 86_400;
+    let day = |days: i64| {
+        let (year, month, day) = fhirpool_fhir::temporal::civil_from_days(days);
+        format!("{year:04}-{month:02}-{day:02}")
+    };
+    DATES.replace("2026-01-01", &day(today - 1)).replace("2026-01-02", &day(today + 2))
+}
+
+fn client_of(server: &TestServer, tenant: &str, subject: &str, groups: &[&str]) -> Client {
+    Client::new(format!("{}/tenant/{tenant}", server.root()), Some(server.token_for(tenant, subject, groups)))
+}
+
+/// All that a search finds, page by page.
+async fn found(admin: &Client, query: &str) -> Vec<Value> {
+    let mut events = Vec::new();
+    let mut next = format!("AuditEvent?{query}&{}&_count=7", dates());
+    loop {
+        let page = admin.get(&next).await;
+        assert_eq!(page.status, 200, "{next}: {}", page.text());
+        let page = page.json();
+        assert_eq!((&page["resourceType"], &page["type"]), (&Value::from("Bundle"), &Value::from("searchset")));
+        let entries = page["entry"].as_array().cloned().unwrap_or_default();
+        assert!(entries.len() <= 7);
+        events.extend(entries.into_iter().map(|entry| entry["resource"].clone()));
+        let links = page["link"].as_array().unwrap();
+        let Some(link) = links.iter().find(|link| link["relation"] == "next") else { return events };
+        next = format!("AuditEvent{}", link["url"].as_str().unwrap().split_once("/AuditEvent").unwrap().1);
+    }
+}
+
+/// What a search finds once there is as much: records of reads are written a little later than they are answered.
+async fn found_in_time(admin: &Client, query: &str, count: usize) -> Vec<Value> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let events = found(admin, query).await;
+        if events.len() >= count || tokio::time::Instant::now() > deadline {
+            assert_eq!(events.len(), count, "{query}: {events:#?}");
+            return events;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+fn told(event: &Value) -> String {
+    let entity = event["entity"].as_array().unwrap();
+    let references: Vec<&str> = entity.iter().filter_map(|entity| entity["what"]["reference"].as_str()).collect();
+    format!(
+        "{} {} {} {} {}",
+        event["subtype"][0]["code"].as_str().unwrap(),
+        event["action"].as_str().unwrap(),
+        event["outcomeDesc"].as_str().unwrap(),
+        event["agent"][0]["who"]["identifier"]["value"].as_str().unwrap_or("-"),
+        references.join(" ")
+    )
+}
+
+async fn every_access_allowed_or_denied_leaves_a_record_for_its_tenant_alone(profile: Profile) {
+    let server = TestServer::start_on(profile, &["home", "away"], Given::default()).await;
+    let doctor = client_of(&server, "home", "doctor", &["practitioner"]);
+    let clerk = client_of(&server, "home", "clerk", &["auditor"]);
+    let stranger = Client::new(format!("{}/tenant/home", server.root()), Some(server.token_for("away", "stranger", &["practitioner"])));
+    let nobody = Client::new(format!("{}/tenant/home", server.root()), None);
+    let lost = Client::new(format!("{}/tenant/lost", server.root()), None);
+
+    let patient = format!(r#"{{"resourceType":"Patient","id":"p","name":[{{"family":"{CANARY}"}}]}}"#);
+    assert_eq!(doctor.put("Patient/p", patient).await.status, 201);
+    let observation = format!(
+        r#"{{"resourceType":"Observation","status":"final","code":{{"text":"{CANARY}"}},"subject":{{"reference":"Patient/p","display":"{CANARY}"}}}}"#
+    );
+    let made = doctor.post("Observation", observation).await;
+    assert_eq!(made.status, 201);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(doctor.get(&format!("Observation/{id}")).await.status, 200);
+    assert_eq!(doctor.get(&format!("Patient?family={CANARY}&{CANARY}=1")).await.status, 400);
+    assert_eq!(doctor.get(&format!("Patient?family={CANARY}")).await.status, 200);
+    assert_eq!(doctor.get(&format!("Patient/{CANARY}%20")).await.status, 404);
+    assert_eq!(clerk.get(&format!("Observation/{id}")).await.status, 403);
+    assert_eq!(stranger.get("Patient/p").await.status, 404);
+    assert_eq!(nobody.get("Patient/p").await.status, 401);
+    assert_eq!(lost.get("Patient/p").await.status, 401);
+    assert_eq!(doctor.send("DELETE", "Patient/p", &[], "").await.status, 200);
+
+    let admin = client_of(&server, "home", "admin", &["audit-admin"]);
+    let events = found_in_time(&admin, "action=C,R,U,D", 7).await;
+    let of_doctor = found_in_time(&admin, "agent=doctor", 7).await;
+    let told_of: Vec<String> = of_doctor.iter().rev().map(told).collect();
+    let observation_told = format!("create C HTTP 201 doctor Observation/{id}/_history/1 Patient/p");
+    assert_eq!(
+        told_of,
+        [
+            "update U HTTP 201 doctor Patient/p/_history/1",
+            &observation_told,
+            &format!("read R HTTP 200 doctor Observation/{id}/_history/1 Patient/p"),
+            "search-type E HTTP 400 doctor ",
+            "search-type E HTTP 200 doctor Patient/p",
+            "read R HTTP 404 doctor ",
+            "delete D HTTP 200 doctor Patient/p/_history/2",
+        ]
+    );
+    let names = |event: &Value| event["entity"].as_array().unwrap().iter().find_map(|entity| entity["detail"].as_array().cloned()).unwrap();
+    assert_eq!(names(&of_doctor[3])[1]["valueString"], "?");
+    assert_eq!(names(&of_doctor[2])[0]["valueString"], "family");
+    let denied: Vec<String> = events.iter().filter(|event| event["outcome"] == "4").map(told).collect();
+    assert_eq!(denied.len(), 4, "{denied:?}");
+    assert!(denied.contains(&format!("read R HTTP 403 clerk Observation/{id}")));
+    assert!(denied.contains(&"read R HTTP 401 - Patient/p".to_owned()) && denied.contains(&"read R HTTP 404 - Patient/p".to_owned()));
+    for event in events.iter().chain(&of_doctor) {
+        let text = event.to_string();
+        assert!(!text.contains(CANARY) && !text.contains("stranger"), "{text}");
+        assert!(event["agent"][0]["network"]["address"].as_str().is_some_and(|address| address.contains("127.0.0.1")), "{text}");
+    }
+    // What is told is R4: the server itself takes it.
+    let mut copy = of_doctor[1].clone();
+    copy.as_object_mut().unwrap().remove("id");
+    let taken = doctor.post("AuditEvent", copy.to_string()).await;
+    assert_eq!(taken.status, 201, "{}", taken.text());
+
+    let away_admin = client_of(&server, "away", "admin", &["audit-admin"]);
+    let away = found_in_time(&away_admin, "action=R", 1).await;
+    assert_eq!(told(&away[0]), "read R HTTP 404 stranger Patient/p");
+    server.stop().await;
+}
+
+async fn records_are_searched_by_who_may_and_by_what_there_is(profile: Profile) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "scopes_alone = true\n").unwrap();
+    let given = Given { access_file: Some(file.path().to_owned()), ..Given::default() };
+    let server = TestServer::start_on(profile, &["home"], given).await;
+    let doctor = client_of(&server, "home", "doctor", &["practitioner"]);
+    for id in ["p", "q"] {
+        assert_eq!(doctor.put(&format!("Patient/{id}"), format!(r#"{{"resourceType":"Patient","id":"{id}"}}"#)).await.status, 201);
+    }
+    for _ in 0..9 {
+        assert_eq!(doctor.get("Patient/q").await.status, 200);
+    }
+    assert_eq!(doctor.get("Patient/x").await.status, 404);
+    let by_scope =
+        |scopes: &[&str]| Client::new(format!("{}/tenant/home", server.root()), Some(server.token_with_scopes("home", scopes, "p")));
+    let admin = client_of(&server, "home", "admin", &["audit-admin"]);
+    for admin in [&admin, &by_scope(&["system/AuditEvent.rs"])] {
+        assert_eq!(found_in_time(admin, "action=R&outcome=0", 9).await.len(), 9);
+        assert_eq!(found_in_time(admin, "patient=p", 1).await.len(), 1);
+        assert_eq!(found_in_time(admin, "patient=Patient/q&agent=doctor", 10).await.len(), 10);
+        assert_eq!(found_in_time(admin, "entity=Patient/q/_history/1&action=U", 1).await.len(), 1);
+        assert_eq!(found_in_time(admin, "entity=Patient/x", 1).await[0]["outcome"], "4");
+        assert_eq!(found_in_time(admin, "agent=somebody", 0).await.len(), 0);
+    }
+    // Newest first, and each by its id.
+    let events = found(&admin, "patient=q").await;
+    let times: Vec<&str> = events.iter().map(|event| event["recorded"].as_str().unwrap()).collect();
+    assert!(times.windows(2).all(|pair| pair[0] >= pair[1]), "{times:?}");
+    let one = admin.get(&format!("AuditEvent/{}", events[3]["id"].as_str().unwrap())).await;
+    assert_eq!((one.status, one.json()), (200, events[3].clone()));
+    assert_eq!(admin.get("AuditEvent/log-1-2-3-4").await.status, 404);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let posted = admin.send("POST", "AuditEvent/_search", &form, format!("patient=p&{}", dates())).await;
+    assert_eq!((posted.status, posted.json()["entry"].as_array().map(Vec::len)), (200, Some(1)));
+
+    // Looks into the log are accesses, too.
+    assert!(found(&admin, "agent=admin").await.iter().all(|event| event["subtype"][0]["code"] == "audit"));
+    for (query, status) in [
+        ("AuditEvent".to_owned(), 400),
+        ("AuditEvent?date=ge2026-01-01".to_owned(), 400),
+        ("AuditEvent?date=ge2020-01-01&date=lt2026-01-01".to_owned(), 403),
+        (format!("AuditEvent?{}&site=x", dates()), 400),
+        (format!("AuditEvent?{}&_sort=date", dates()), 400),
+        (format!("AuditEvent?{}&action=X", dates()), 400),
+        ("AuditEvent?_page=AAAA".to_owned(), 400),
+        ("Patient".to_owned(), 403),
+        ("Patient/p".to_owned(), 403),
+        ("AuditEvent/_history".to_owned(), 403),
+    ] {
+        let refused = admin.get(&query).await;
+        assert_eq!(
+            (refused.status, &refused.json()["resourceType"]),
+            (status, &Value::from("OperationOutcome")),
+            "{query}: {}",
+            refused.text()
+        );
+    }
+    assert_eq!(admin.post("AuditEvent", "{}").await.status, 403);
+    // A page is worth something to whom it was given alone.
+    let page = admin.get(&format!("AuditEvent?{}&_count=1", dates())).await.json();
+    let next = page["link"][1]["url"].as_str().unwrap().split_once("/tenant/home/").unwrap().1.to_owned();
+    assert_eq!(admin.get(&next).await.status, 200);
+    assert_eq!(client_of(&server, "home", "other", &["audit-admin"]).get(&next).await.status, 400);
+    // For everyone else, AuditEvents are what clients store.
+    for client in [&doctor, &by_scope(&["system/*.rs"])] {
+        let stored = client.get(&format!("AuditEvent?{}", dates())).await;
+        assert_eq!((stored.status, &stored.json()["total"]), (200, &Value::from(0)), "{}", stored.text());
+    }
+    assert_eq!(by_scope(&["patient/AuditEvent.rs"]).get(&format!("AuditEvent?{}", dates())).await.json()["total"], 0);
+    assert_eq!(client_of(&server, "home", "clerk", &["auditor"]).get(&format!("AuditEvent?{}", dates())).await.status, 403);
+    server.stop().await;
+}
+
+async fn a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was(profile: Profile) {
+    let server = TestServer::start_on(profile, &["home"], Given::default()).await;
+    let doctor = client_of(&server, "home", "doctor", &["practitioner"]);
+    let event = r#"{"resourceType":"AuditEvent","type":{"code":"x"},"recorded":"2026-01-01T00:00:00Z","agent":[{"requestor":true}],"source":{"observer":{"display":"app"}}}"#;
+    let made = doctor.post("AuditEvent", event).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let stored = format!("AuditEvent/{}", made.json()["id"].as_str().unwrap());
+    assert_eq!(doctor.get(&stored).await.status, 200);
+    let entries = [
+        r#"{"resource":{"resourceType":"Patient","id":"p"},"request":{"method":"PUT","url":"Patient/p"}}"#,
+        r#"{"request":{"method":"GET","url":"Patient/none"}}"#,
+        r#"{"request":{"method":"GET","url":"Nonsense/1"}}"#,
+    ];
+    for (kind, entries, status) in [("batch", &entries[..], 200), ("transaction", &entries[..1], 200), ("transaction", &entries[..], 404)] {
+        let bundle = format!(r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{}]}}"#, entries.join(","));
+        assert_eq!(doctor.post("", bundle).await.status, status);
+    }
+    let admin = client_of(&server, "home", "admin", &["audit-admin"]);
+    let events = found_in_time(&admin, "agent=doctor&action=E", 3).await;
+    let details = |event: &Value| {
+        let entities = event["entity"].as_array().unwrap();
+        let touched = entities.iter().filter(|entity| entity["detail"].is_array());
+        let said = touched.map(|entity| {
+            let details = entity["detail"].as_array().unwrap().iter().map(|detail| detail["valueString"].as_str().unwrap());
+            format!("{} {}", details.collect::<Vec<_>>().join(" "), entity["what"]["reference"].as_str().unwrap_or("-"))
+        });
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&events[2]).split(' ').next(), Some("batch"));
+    assert_eq!(details(&events[2]), ["update 201 Patient/p/_history/1", "read 404 Patient/none", "other 404 -"]);
+    assert_eq!(details(&events[1]), ["update 200 Patient/p/_history/2"]);
+    assert_eq!((told(&events[0]).as_str(), details(&events[0])), ("bundle E HTTP 404 doctor ", vec![]));
+    assert_eq!(found_in_time(&admin, "entity=Patient/p", 2).await.len(), 2);
+    assert_eq!(found_in_time(&admin, "patient=none", 1).await.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_go_to_a_file_besides_and_none_are_made_where_the_audit_is_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let given =
+        Given { audit_sink: Some(fhirpool_server::config::AuditSink::File), audit_sink_file: Some(path.clone()), ..Given::default() };
+    let server = TestServer::start_with(&["home"], given).await;
+    assert_eq!(server.client("home").get("Patient/none").await.status, 404);
+    assert_eq!(Client::new(format!("{}/tenant/lost", server.root()), None).get("Patient/none").await.status, 401);
+    server.stop().await;
+    let lines: Vec<Value> = std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut tenants: Vec<&str> = lines.iter().map(|line| line["tenant"].as_str().unwrap()).collect();
+    tenants.sort_unstable();
+    assert_eq!(tenants, ["home", "lost"], "a request to a tenant that is not there is in no log, and in the sink");
+    assert!(lines.iter().all(|line| line["event"]["resourceType"] == "AuditEvent"));
+
+    let server = TestServer::start_with(&["home"], Given { audit: Some(false), ..Given::default() }).await;
+    let admin = client_of(&server, "home", "admin", &["audit-admin"]);
+    assert_eq!(admin.get(&format!("AuditEvent?{}", dates())).await.status, 403);
+    server.stop().await;
+}
