@@ -102,7 +102,7 @@ async fn every_access_allowed_or_denied_leaves_a_record_for_its_tenant_alone(pro
     assert_eq!(doctor.send("DELETE", "Patient/p", &[], "").await.status, 200);
 
     let admin = client_of(&server, "home", "admin", &["audit-admin"]);
-    let events = found_in_time(&admin, "action=C,R,U,D", 7).await;
+    let events = found_in_time(&admin, "action=C,R,U,D", 8).await;
     let of_doctor = found_in_time(&admin, "agent=doctor", 7).await;
     let told_of: Vec<String> = of_doctor.iter().rev().map(told).collect();
     let observation_told = format!("create C HTTP 201 doctor Observation/{id}/_history/1 Patient/p");

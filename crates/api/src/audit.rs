@@ -140,10 +140,6 @@ impl Attempt {
         let audit = audit.as_ref()?;
         let has_default_tenant = state.settings.default_tenant.is_some();
         let Found::Route(route, names) = table.find(&self.head.method, self.head.uri.path(), has_default_tenant) else { return None };
-        let of_path = match &names.tenant {
-            Some(name) => TenantId::parse(name),
-            None => state.settings.default_tenant.clone(),
-        };
         let principal = self.noted.principal.get().map(|principal| &**principal);
         let resource = resource_of(&names, answer.map(|answer| &answer.headers));
         let query = self.noted.form.get().map_or(self.head.uri.query().unwrap_or_default(), String::as_str);
@@ -151,15 +147,16 @@ impl Attempt {
             "" => String::new(),
             query => parameter_names(query, |word| audit.words.contains(word)),
         };
+        let activity = self.noted.activity.get().copied().or(activity_of(route.action));
         let mut patients = match answer.map(|answer| &answer.content) {
-            Some(Content::Json(json)) => patients_in(json),
+            // What the log tells of patients is no access to them, and would be found for each of them ever after.
+            Some(Content::Json(json)) if activity != Some(Activity::Audit) => patients_in(json),
             _ => Vec::new(),
         };
         let launched = principal.and_then(|principal| principal.launch().patient.as_ref()).map(ResourceId::as_str);
         if let Some(launched) = launched.filter(|launched| !patients.contains(launched)) {
             patients.push(launched);
         }
-        let activity = self.noted.activity.get().copied().or(activity_of(route.action));
         let access = Access {
             time: state.interactions.clock.now(),
             activity: activity.unwrap_or(Activity::Other),
@@ -174,20 +171,29 @@ impl Attempt {
             patients: &patients,
             touched: self.noted.touched.get().map(Vec::as_slice).unwrap_or_default(),
         };
-        let is_at_home = |principal: &&Principal| of_path.as_ref() == Some(principal.tenant());
-        if let Some(stranger) = principal.filter(|principal| !is_at_home(principal)) {
-            if let Some(of_path) = &of_path {
-                audit.trail.note_besides(of_path, &Access { principal: None, patients: &[], ..access });
-            }
-            audit.trail.note(room, stranger.tenant(), &access);
-            return None;
-        }
-        let tenant = of_path?;
+        let name_in_path = names.tenant.as_deref().or(state.settings.default_tenant.as_ref().map(TenantId::as_str));
         let has_changed = changes(route.action) && (200..300).contains(&access.status);
-        if has_changed {
-            return audit.trail.note_change(room, &tenant, &access);
+        match principal {
+            Some(principal) if name_in_path == Some(principal.tenant().as_str()) => {
+                if has_changed {
+                    return audit.trail.note_change(room, principal.tenant(), &access);
+                }
+                audit.trail.note(room, principal.tenant(), &access);
+            }
+            Some(stranger) => {
+                audit.trail.note(room, stranger.tenant(), &access);
+                if let Some(tenant) = name_in_path.and_then(TenantId::parse) {
+                    audit.trail.note_besides(&tenant, &Access { principal: None, patients: &[], ..access });
+                }
+            }
+            None => {
+                let tenant = name_in_path.and_then(TenantId::parse)?;
+                if has_changed {
+                    return audit.trail.note_change(room, &tenant, &access);
+                }
+                audit.trail.note(room, &tenant, &access);
+            }
         }
-        audit.trail.note(room, &tenant, &access);
         None
     }
 }

@@ -1,7 +1,9 @@
 //! What of a request and its answer a record may name: patients by id, parameters by name.
 
+use std::sync::LazyLock;
+
 use fhirpool_fhir::ResourceId;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// No record names more patients.
 const PATIENTS_MAX: usize = 16;
@@ -17,18 +19,26 @@ const NO_NAME: &str = "?";
 const REFERENCE: &[u8] = b"\"reference\":\"Patient/";
 /// The same of an entry of a Bundle: the base is in between.
 const FULL_URL: &[u8] = b"\"fullUrl\":\"";
+/// How Bundles begin, which alone have such entries.
+const BUNDLE: &str = "{\"resourceType\":\"Bundle\"";
+
+static REFERENCES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(REFERENCE));
+static FULL_URLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FULL_URL));
 
 /// Ids of the patients that an answer, in compact JSON, refers to or holds by their addresses; each once, up to a limit.
 pub fn patients_in(json: &str) -> Vec<&str> {
     let mut patients = Vec::new();
     let bytes = json.as_bytes();
-    for place in memmem::find_iter(bytes, REFERENCE) {
+    for place in REFERENCES.find_iter(bytes) {
         add(&json[place + REFERENCE.len()..], &mut patients);
         if patients.len() == PATIENTS_MAX {
             return patients;
         }
     }
-    for place in memmem::find_iter(bytes, FULL_URL) {
+    if !json.starts_with(BUNDLE) {
+        return patients;
+    }
+    for place in FULL_URLS.find_iter(bytes) {
         let url = &json[place + FULL_URL.len()..];
         let url = &url[..url.find('"').unwrap_or(0)];
         if let Some((_, id)) = url.rsplit_once("/Patient/") {
@@ -79,11 +89,11 @@ mod tests {
     fn patients_are_found_by_reference_and_address() {
         let json = r#"{"subject":{"reference":"Patient/p1"},"performer":[{"reference":"Practitioner/d"},{"reference":"Patient/p2/_history/3"}],"note":[{"text":"\"reference\":\"Patient/secret"}],"other":{"reference":"Patient/p1"},"bad":{"reference":"Patient/Jane Doe"}}"#;
         assert_eq!(patients_in(json), ["p1", "p2"]);
-        let bundle = r#"{"entry":[{"fullUrl":"http://h/tenant/t/Patient/p3","resource":{}},{"fullUrl":"http://h/tenant/t/Account/x"}]}"#;
+        let bundle = r#"{"resourceType":"Bundle","entry":[{"fullUrl":"http://h/tenant/t/Patient/p3","resource":{}},{"fullUrl":"http://h/tenant/t/Account/x"}]}"#;
         assert_eq!(patients_in(bundle), ["p3"]);
         let many: String = (0..100).map(|number| format!("\"reference\":\"Patient/{number}\"")).collect();
         assert_eq!(patients_in(&many).len(), PATIENTS_MAX);
-        assert_eq!(patients_in("\"fullUrl\":\""), Vec::<&str>::new());
+        assert_eq!(patients_in(r#"{"resourceType":"Bundle","fullUrl":""#), Vec::<&str>::new());
     }
 
     #[test]

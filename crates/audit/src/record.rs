@@ -13,7 +13,7 @@
 //! patients    count (varint), then each a text
 //! touched     count (varint), then each: activity, flags (4 to 6 as above), status, type, version, id
 //! ```
-//! In a block each record stands behind its length (varint).
+//! In a block each record stands behind its length (4 bytes, little-endian).
 
 use std::net::IpAddr;
 
@@ -22,6 +22,8 @@ use fhirpool_fhir::{ResourceType, Timestamp};
 use fhirpool_storage::{Result, StorageError};
 
 const FORMAT: u8 = 1;
+/// Bytes of a length.
+const LENGTH_BYTES: usize = 4;
 
 const AGENT: u8 = 1;
 const CLIENT: u8 = 1 << 1;
@@ -212,14 +214,16 @@ impl Access<'_> {
     /// Appends the records of it: one, or several where a Bundle has many entries; each behind its length.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let mut chunks = self.touched.chunks(TOUCHED_MAX);
-        let mut record = Vec::with_capacity(192);
-        self.write_record(chunks.next().unwrap_or_default(), false, &mut record);
-        write_framed(&record, out);
-        for chunk in chunks {
-            record.clear();
-            self.write_record(chunk, true, &mut record);
-            write_framed(&record, out);
-        }
+        self.write_framed(chunks.next().unwrap_or_default(), false, out);
+        chunks.for_each(|chunk| self.write_framed(chunk, true, out));
+    }
+
+    fn write_framed(&self, touched: &[Touched], goes_on: bool, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; LENGTH_BYTES]);
+        self.write_record(touched, goes_on, out);
+        let length = (out.len() - start - LENGTH_BYTES) as u32;
+        out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
     }
 
     fn write_record(&self, touched: &[Touched], goes_on: bool, out: &mut Vec<u8>) {
@@ -284,8 +288,9 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// Appends a record that was written here, behind its length.
 pub(crate) fn write_framed(record: &[u8], out: &mut Vec<u8>) {
-    write_varint(record.len() as u64, out);
+    out.extend_from_slice(&(record.len() as u32).to_le_bytes());
     out.extend_from_slice(record);
 }
 
@@ -353,7 +358,7 @@ pub(crate) fn split(bytes: &[u8]) -> Result<Vec<&[u8]>> {
     let mut reader = Cursor { bytes };
     let mut records = Vec::new();
     while !reader.bytes.is_empty() {
-        let record = reader.varint().and_then(|length| reader.take(usize::try_from(length).ok()?));
+        let record = reader.array().map(u32::from_le_bytes).and_then(|length| reader.take(length as usize));
         records.push(record.ok_or_else(|| StorageError::Damaged("a block of the audit log ends within a record".into()))?);
     }
     Ok(records)
@@ -528,7 +533,7 @@ pub(crate) mod tests {
         Access { parameters: "name", patients: &["p"], id: Some("x"), ..access() }.write(&mut bytes);
         for length in 0..bytes.len() {
             assert!(length == 0 || split(&bytes[..length]).is_err());
-            let _ = Record::read(&bytes[1..length.max(1)]).unwrap_err();
+            let _ = Record::read(&bytes[LENGTH_BYTES..length.max(LENGTH_BYTES)]).unwrap_err();
         }
         for place in 0..bytes.len() {
             for bit in 0..8 {

@@ -189,7 +189,7 @@ async fn seal(key: &TenantKey, tenant: &TenantId, chain: Chain, records: &[u8]) 
         for record in rest {
             let other = time_of(record);
             let fits = other.0 - time.0 <= AUDIT_SPAN_MS && other.0.div_euclid(AUDIT_HOUR_MS) == time.0.div_euclid(AUDIT_HOUR_MS);
-            if length > 0 && (!fits || bytes.len() + record.len() + 10 > AUDIT_BLOCK_BYTES_MAX) {
+            if length > 0 && (!fits || bytes.len() + record.len() + 4 > AUDIT_BLOCK_BYTES_MAX) {
                 break;
             }
             crate::record::write_framed(record, &mut bytes);

@@ -25,9 +25,37 @@ fn every_name_in_the_default_roles_is_a_type_of_r4() {
 }
 
 #[test]
-fn a_practitioner_may_do_everything() {
+fn a_practitioner_may_do_everything_of_fhirs() {
     let grants = of_groups(&Policy::default(), "acme", &["practitioner"]);
-    assert_eq!(grants, Grants::everything());
+    assert!(Interaction::ALL.iter().all(|interaction| grants.types(*interaction) == TypeSet::all()));
+    assert!(grants.types(Interaction::Audit).is_empty());
+}
+
+#[test]
+fn the_log_of_accesses_is_for_whom_it_is_named() {
+    let of_scopes = |policy: &Policy, groups: &[&str], scopes: &[&str]| {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let tenant = TenantId::parse("acme").expect("a tenant");
+        policy.grants(&tenant, &texts(groups), &Scopes::parse(&texts(scopes)), &Launch::default())
+    };
+    let may = |grants: &Grants| !grants.types(Interaction::Audit).is_empty();
+    let (default, alone) = (Policy::default(), Policy::default().with_scopes_alone());
+    assert!(may(&of_groups(&default, "acme", &["audit-admin"])));
+    for scope in ["system/AuditEvent.s", "system/AuditEvent.rs", "system/AuditEvent.read"] {
+        assert!(may(&of_scopes(&alone, &[], &[scope])) && may(&of_scopes(&default, &["audit-admin"], &[scope])), "{scope}");
+        assert!(!may(&of_scopes(&default, &["practitioner"], &[scope])) && !may(&of_scopes(&default, &[], &[scope])), "{scope}");
+    }
+    for scope in
+        ["system/*.rs", "system/*.*", "system/AuditEvent.r", "patient/AuditEvent.rs", "user/AuditEvent.rs", "system/AuditEvent.rs?action=R"]
+    {
+        assert!(!may(&of_scopes(&alone, &[], &[scope])), "{scope}");
+    }
+    assert!(!may(&of_scopes(&default, &["audit-admin"], &["system/*.rs"])), "both must allow");
+    let rules = |interactions: &str| {
+        Policy::parse(&format!("[[rule]]\neffect = \"allow\"\ngroups = [\"g\"]\ntypes = [\"*\"]\ninteractions = [{interactions}]"))
+            .expect("rules")
+    };
+    assert!(may(&of_groups(&rules("\"audit\""), "acme", &["g"])) && !may(&of_groups(&rules("\"*\""), "acme", &["g"])));
 }
 
 #[test]
