@@ -1,7 +1,7 @@
 //! The log of accesses, on each profile: what is in it, who may look, and what must never be in it.
 
 use fhirpool_server::config::{Given, Profile};
-use fhirpool_testkit::{Client, TestServer};
+use fhirpool_testkit::{Client, Deployment, ServerProcess, TestServer, program, token};
 use serde_json::Value;
 
 use crate::profiles::on_each_profile;
@@ -10,6 +10,7 @@ on_each_profile!(
     every_access_allowed_or_denied_leaves_a_record_for_its_tenant_alone,
     records_are_searched_by_who_may_and_by_what_there_is,
     a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was,
+    killed_servers_have_kept_the_record_of_every_change_they_answered_and_chains_stay_whole,
 );
 
 /// In every field that a patient's data could come by.
@@ -250,6 +251,53 @@ async fn a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was(pro
     assert_eq!(found_in_time(&admin, "entity=Patient/p", 2).await.len(), 2);
     assert_eq!(found_in_time(&admin, "patient=none", 1).await.len(), 1);
     server.stop().await;
+}
+
+async fn killed_servers_have_kept_the_record_of_every_change_they_answered_and_chains_stay_whole(profile: Profile) {
+    let folder = tempfile::tempdir().unwrap();
+    let deployment = if profile == Profile::Aws { Some(Deployment::create().await) } else { None };
+    let data = deployment.as_ref().map_or(folder.path(), Deployment::data);
+    let start = || match &deployment {
+        Some(deployment) => ServerProcess::start_node(deployment, &["home"], &[]),
+        None => ServerProcess::start(data, &["home"]),
+    };
+    let mut answered = Vec::new();
+    for round in 0..2 {
+        let mut server = start();
+        let doctor = server.client(data, "home");
+        for number in 0..5 {
+            let id = format!("p{round}{number}");
+            assert_eq!(doctor.put(&format!("Patient/{id}"), format!(r#"{{"resourceType":"Patient","id":"{id}"}}"#)).await.status, 201);
+            answered.push(format!("Patient/{id}"));
+        }
+        server.kill();
+    }
+    let mut server = start();
+    let arguments = ["token", "--tenant", "home", "--group", "audit-admin", "--data"];
+    let admin_token = std::process::Command::new(program()).args(arguments).arg(data).output().unwrap();
+    assert!(admin_token.status.success(), "{}", String::from_utf8_lossy(&admin_token.stderr));
+    let admin_token = String::from_utf8(admin_token.stdout).unwrap().trim().to_owned();
+    let admin = Client::new(format!("{}/tenant/home", server.root), Some(admin_token));
+    for reference in &answered {
+        assert_eq!(found(&admin, &format!("entity={reference}&action=U&outcome=0")).await.len(), 1, "{reference}");
+    }
+    // A stop writes what waits, reads among it.
+    let reader = Client::new(format!("{}/tenant/home", server.root), Some(token(data, "home")));
+    assert_eq!(reader.get("Patient/p00").await.status, 200);
+    server.terminate();
+    assert!(server.wait());
+    let mut verify = std::process::Command::new(program());
+    match &deployment {
+        Some(deployment) => verify.args(["verify-audit", "--tenant", "home", "--config"]).arg(deployment.file()),
+        None => verify.args(["verify", "--data"]).arg(data),
+    };
+    let verified = verify.output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{said} {}", String::from_utf8_lossy(&verified.stderr));
+    if deployment.is_some() {
+        // Ten changes, ten or more looks, the read; a chain for each process.
+        assert!(said.contains("of 3 chains checked, 0 problems"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -287,8 +287,7 @@ async fn an_audit_chain_goes_on_after_a_restart_and_every_lost_or_changed_block_
     assert_eq!((sound.problems, sound.audit_blocks), (vec![], 4));
     let items: Vec<_> = {
         let (_lock, database) = open_existing(folder.path()).unwrap();
-        let items = database.snapshot().range::<&[u8]>(Space::Audit, ..).map(|item| item.unwrap()).collect();
-        items
+        database.snapshot().range::<&[u8]>(Space::Audit, ..).map(|item| item.unwrap()).collect()
     };
     assert_eq!(items.len(), 5, "the blocks and their end");
     for (place, (stored, bytes)) in items.iter().enumerate() {
