@@ -37,7 +37,7 @@ struct World {
 }
 
 impl World {
-    /// What an operation makes pass, and how many requests to OpenSearch, apart from what nodes do whether or not anyone asks. Marks and the log are told apart, for
+    /// What an operation makes pass, and how many requests to OpenSearch, apart from what nodes do whether or not anyone asks. Marks, the log and records of accesses are told apart, for
     /// they are shared by what happens in the same second or batch.
     async fn bill(&mut self, operation: impl AsyncFnOnce(&Client)) -> Bill {
         self.services.dynamodb.record();
@@ -51,9 +51,11 @@ impl World {
 
     fn line(&mut self, operation: &'static str, bill: &Bill, count: f64, theirs: &'static str) -> Units {
         let apart = |kind: &str| bill.0.get(kind).copied().unwrap_or_default();
-        let (all, marks, log) = (bill.of_tenants(), apart("M"), apart("F"));
-        let units =
-            Units { writes: (all.writes - marks.writes - log.writes) / count, reads: (all.reads - marks.reads - log.reads) / count };
+        let (all, marks, log, accesses) = (bill.of_tenants(), apart("M"), apart("F"), apart("A"));
+        let units = Units {
+            writes: (all.writes - marks.writes - log.writes - accesses.writes) / count,
+            reads: (all.reads - marks.reads - log.reads) / count,
+        };
         self.lines.push(Line { operation, units, searches: self.searches / count, theirs });
         units
     }
@@ -185,6 +187,15 @@ async fn singles(world: &mut World, resources: &[Value]) {
     let bill = world.bill(async |client| drop(ok(client, "PUT", &name, &again).await)).await;
     let units = world.line("update", &bill, 1.0, "9.6 $ a million; 4 writes of old and new item in a bundle");
     assert_eq!((units.writes, units.reads), (1.0, 1.0), "{bill:?}");
+    // Where it is alone, and not shared with other accesses of the same moment. The first of an hour notes it besides.
+    let record = Units { writes: bill.writes("A"), reads: bill.reads("A") };
+    world.lines.push(Line {
+        operation: "the record of a change in the log of accesses",
+        units: record,
+        searches: 0.0,
+        theirs: "nothing is logged",
+    });
+    assert!((1.0..=2.0).contains(&record.writes) && record.reads == 0.0, "{bill:?}");
 
     let bill = world.bill(async |client| drop(ok(client, "GET", &name, &Value::Null).await)).await;
     let units = world.line("read", &bill, 1.0, "1 read of the item");

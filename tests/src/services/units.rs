@@ -17,7 +17,7 @@ pub(super) struct Units {
 }
 
 /// Units by what the items are: the third part of a tenant's key (`R` versions, `X` transactions, `I` identifiers, `Q` locks, `F`
-/// log, `M` marks, `K` keys), or `shared` for what is no tenant's.
+/// log, `A` records of accesses, `M` marks, `K` keys), or `shared` for what is no tenant's.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bill(pub(super) BTreeMap<String, Units>);
 
