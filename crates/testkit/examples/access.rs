@@ -1,7 +1,7 @@
-//! A server for measuring what access costs: token check, policy and quotas.
+//! A server for measuring what access costs: token check, policy, quotas and the log of accesses.
 //!
 //! Arguments: `on` or `off`, and the folder to store in. With `on` it is a server as any other, with rules and quotas that refuse nothing;
-//! with `off` whoever comes is the same operator, and no quota is counted. Leaves a token of the tenant `demo` in the folder's file
+//! with `off` whoever comes is the same operator, no quota is counted, and no access noted. Leaves a token of the tenant `demo` in the folder's file
 //! `token`, and prints the address it listens on.
 #![expect(clippy::unwrap_used, reason = "a measuring tool may stop at once")]
 
@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fhirpool_api::{ApiState, NodeQuotas, Settings, router};
+use fhirpool_audit::sink::Sink;
+use fhirpool_audit::{AuditTrail, Ports as AuditPorts};
 use fhirpool_authz::{AccessFile, LocalIssuer, LocalKey, Principal, QuotaRules, TenantId, TokenRequest, TokenVerifier};
 use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
@@ -40,16 +42,21 @@ async fn main() {
     let tenant = TenantId::parse("demo").unwrap();
     let issuer = LocalIssuer::new(LocalKey::load_or_create(&folder.join("issuer.pem")).unwrap(), "urn:example:issuer", "fhirpool");
     let access = AccessFile::parse(ACCESS).unwrap();
-    let (verifier, quotas) = match mode.as_str() {
-        "on" => (TokenVerifier::with_policy(vec![issuer.issuer()], access.policy), access.quotas),
-        "off" => (TokenVerifier::trusting(Principal::operator(tenant.clone())), QuotaRules::default()),
+    let (interactions, audit_ports) = interactions(folder, &tenant).await;
+    let (verifier, quotas, audit) = match mode.as_str() {
+        "on" => {
+            let audit = AuditTrail::start(audit_ports, &fhirpool_audit::Settings::default());
+            (TokenVerifier::with_policy(vec![issuer.issuer()], access.policy), access.quotas, Some(audit))
+        }
+        "off" => (TokenVerifier::trusting(Principal::operator(tenant.clone())), QuotaRules::default(), None),
         other => panic!("found {other}; allowed: on, off"),
     };
     let state = ApiState {
-        interactions: interactions(folder, &tenant).await,
+        interactions,
         signed_content: None,
         verifier: Arc::new(verifier),
         quotas: NodeQuotas::alone(quotas),
+        audit,
         settings: Settings::default(),
         is_ready: Box::new(|| true),
     };
@@ -61,17 +68,18 @@ async fn main() {
     axum::serve(listener, router(Arc::new(state))).await.unwrap();
 }
 
-async fn interactions(folder: &Path, tenant: &TenantId) -> Interactions {
+async fn interactions(folder: &Path, tenant: &TenantId) -> (Interactions, AuditPorts) {
     let definitions = Definitions::r4();
     let extractors = Arc::new(Extractors::new(definitions.clone()));
     let clock = Arc::new(SystemClock);
     let keys = Arc::new(LocalKeyRing::open(folder).unwrap());
     let content = LocalSettings { folder: folder.join("content"), length_max: 1 << 20 };
     let content = LocalContent::open(&content, keys.clone(), Arc::new(|| SystemClock.now().0 / 1000)).unwrap();
-    let ports = Ports { keys, extractors: extractors.clone(), now: Arc::new(|| SystemClock.now()) };
+    let ports = Ports { keys: keys.clone(), extractors: extractors.clone(), now: Arc::new(|| SystemClock.now()) };
     let store = Arc::new(EmbeddedStore::open(folder, fhirpool_embedded::Settings::default(), ports).unwrap());
     store.register_tenant(tenant).await.unwrap();
-    Interactions {
+    let audit_ports = AuditPorts { log: store.clone(), keys, sink: Sink::None };
+    let interactions = Interactions {
         index: store.clone(),
         store,
         content: Arc::new(content),
@@ -82,5 +90,6 @@ async fn interactions(folder: &Path, tenant: &TenantId) -> Interactions {
         limits: Arc::new(Limits::default()),
         page_tokens: PageTokens::new(&[7; 32], Arc::new(SystemRandomness::default())),
         capability_cache: CapabilityCache::default(),
-    }
+    };
+    (interactions, audit_ports)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench --access`: what token check, policy and quotas cost a read.
+//! `cargo xtask bench --access`: what token check, policy, quotas and the log of accesses cost a read.
 //!
 //! The same server twice, once without them (the test kit's example `access`), asked in turns so that what else the machine does
 //! meets both alike.
@@ -37,7 +37,7 @@ pub(super) fn measure_all(programs: &Path, scratch: &Path) -> Result<Report, Fai
     }
     let mut report = Report::default();
     let rates = sides.each_ref().map(|side| median(&side.rounds.iter().map(|round| round.rate).collect::<Vec<_>>()));
-    report.line("read without token check, policy and quotas", rates[0], "/s", "");
+    report.line("read without token check, policy, quotas and log", rates[0], "/s", "");
     report.line("read with them", rates[1], "/s", "");
     report.line("what is kept of the rate", rates[1] / rates[0] * 100.0, "%", ">= 85");
     Ok(report)
