@@ -1,14 +1,15 @@
 //! How much tenants may store: a store that refuses what would be more.
 //!
 //! Resources are counted by the index, which tells on the profile embedded what is there, and on the profile aws what was there
-//! when it last caught up; what this node itself has made since is added. So one node may overshoot the limit by what is under way
-//! at once, and several by what they make while the index catches up. Deletes pass, and so do updates of what is there.
+//! when it last caught up; what this node itself has made since, or is making, is added. So on one node the limit is exact, and
+//! several may overshoot it by what they make while the index catches up. Deletes pass, and so do updates of what is there.
 //!
 //! Bytes are those of the JSON that commits bring, every version's. A node adds what it has committed to a sum that all nodes see,
 //! once a second and only while there is something to add: so others know it a second late, and a node that is killed takes what it
 //! has not added yet with it. Counting begins when a tenant is first given a limit.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,10 +37,13 @@ pub(crate) struct LimitedStore {
     every_type: Arc<[TypeSearch]>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 struct Counted {
     resources: u64,
-    at: Instant,
+    /// When the index was last asked.
+    at: Option<Instant>,
+    /// What commits that have not ended may make.
+    under_way: Arc<AtomicU64>,
 }
 
 /// Bytes that tenants have stored.
@@ -48,27 +52,53 @@ struct Bytes {
     known: Mutex<HashMap<TenantId, KnownBytes>>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct KnownBytes {
     /// The sum as all nodes see it, when this one last looked.
     sum: u64,
     /// What this node has committed and not added yet.
     more: u64,
+    /// What commits that have not ended bring.
+    under_way: Arc<AtomicU64>,
+}
+
+/// Room that a commit takes until it ends. Only under the lock of its count does it grow.
+struct UnderWay {
+    all: Arc<AtomicU64>,
+    amount: u64,
+}
+
+impl UnderWay {
+    /// Takes room beside what is there, if there is so much.
+    fn take(all: &Arc<AtomicU64>, there: u64, amount: u64, most: u64) -> Option<Self> {
+        if there.saturating_add(all.load(Ordering::Acquire)).saturating_add(amount) > most {
+            return None;
+        }
+        all.fetch_add(amount, Ordering::AcqRel);
+        Some(Self { all: Arc::clone(all), amount })
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.amount, Ordering::AcqRel);
+    }
 }
 
 /// What was committed is added after this.
 const ADD_AFTER: Duration = Duration::from_secs(1);
 
 impl Bytes {
-    /// Refuses bytes that would be too many.
-    async fn check(&self, tenant: &TenantId, bytes: u64, most: u64) -> Result<()> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).copied();
-        let known = match known {
-            Some(known) => known,
-            None => self.add(tenant).await?,
-        };
-        let sum = known.sum.saturating_add(known.more);
-        if sum.saturating_add(bytes) <= most { Ok(()) } else { Err(StorageError::QuotaReached("bytes")) }
+    /// Takes room for bytes, or refuses them.
+    async fn take(&self, tenant: &TenantId, bytes: u64, most: u64) -> Result<UnderWay> {
+        let is_known = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(tenant);
+        if !is_known {
+            self.add(tenant).await?;
+        }
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(tenant.clone()).or_default();
+        let there = known.sum.saturating_add(known.more);
+        UnderWay::take(&known.under_way, there, bytes, most).ok_or(StorageError::QuotaReached("bytes"))
     }
 
     /// Notes what was committed, and sees to it that it is added.
@@ -83,7 +113,7 @@ impl Bytes {
                 loop {
                     tokio::time::sleep(ADD_AFTER).await;
                     match bytes.add(&tenant).await {
-                        Ok(known) if known.more == 0 => return,
+                        Ok(0) => return,
                         Ok(_) => {}
                         Err(error) => tracing::warn!(%tenant, %error, "stored bytes cannot be added to their sum yet"),
                     }
@@ -92,15 +122,15 @@ impl Bytes {
         }
     }
 
-    /// Adds what this node has committed to the sum, and takes notice of it.
-    async fn add(&self, tenant: &TenantId) -> Result<KnownBytes> {
+    /// Adds what this node has committed to the sum, and takes notice of it; gives what was committed meanwhile.
+    async fn add(&self, tenant: &TenantId) -> Result<u64> {
         let access = WriteAccess::authorize(&Principal::operator(tenant.clone()), tenant).map_err(|_| StorageError::Denied)?;
         let more = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).map_or(0, |known| known.more);
         let sum = self.sums.add_bytes(&access, more).await?;
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(tenant.clone()).or_default();
-        *known = KnownBytes { sum, more: known.more.saturating_sub(more) };
-        Ok(*known)
+        (known.sum, known.more) = (sum, known.more.saturating_sub(more));
+        Ok(known.more)
     }
 }
 
@@ -112,36 +142,39 @@ impl LimitedStore {
         Self { inner, index, rules, counted: Mutex::default(), bytes, every_type: every_type.collect() }
     }
 
-    /// Refuses changes that would make more resources than there may be.
-    async fn check(&self, access: &WriteAccess, changes: &[Change], most: u64) -> Result<()> {
+    /// Takes room for what changes make, or refuses them.
+    async fn take(&self, access: &WriteAccess, changes: &[Change], most: u64) -> Result<Option<UnderWay>> {
         let puts: Vec<&Change> = changes.iter().filter(|change| matches!(change.content, ChangeContent::Put { .. })).collect();
         if puts.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let there = self.count(access.tenant(), most).await?;
-        // Most commits are small beside what is left: whether they make something new need not be known.
-        if there.saturating_add(puts.len() as u64) <= most {
-            return Ok(());
+        self.count(access.tenant(), most).await?;
+        // Where much room is left it need not be known whether they make something new.
+        if let Some(room) = self.room(access.tenant(), puts.len() as u64, most / 10 * 9) {
+            return Ok(Some(room));
         }
         let keys: Vec<ResourceKey> = puts.iter().map(|change| change.key.clone()).collect();
         let view = self.inner.view(access.as_read()).await?;
         let stored = self.inner.read_many(access.as_read(), &view, &keys).await?;
         let is_there = |version: &Option<StoredVersion>| version.as_ref().is_some_and(|version| version.content != Content::Deleted);
-        let new = stored.iter().filter(|version| !is_there(version)).count() as u64;
-        match new == 0 || there.saturating_add(new) <= most {
-            true => Ok(()),
-            false => Err(StorageError::QuotaReached("resources")),
+        match stored.iter().filter(|version| !is_there(version)).count() as u64 {
+            0 => Ok(None),
+            new => self.room(access.tenant(), new, most).map(Some).ok_or(StorageError::QuotaReached("resources")),
         }
     }
 
-    /// How many resources of a tenant are there.
-    async fn count(&self, tenant: &TenantId, most: u64) -> Result<u64> {
-        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).copied();
-        if let Some(Counted { resources, at }) = counted {
-            let stale_after = if resources < most / 10 * 9 { STALE_AFTER } else { STALE_AFTER_NEAR };
-            if at.elapsed() < stale_after {
-                return Ok(resources);
-            }
+    fn room(&self, tenant: &TenantId, amount: u64, most: u64) -> Option<UnderWay> {
+        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = all.entry(tenant.clone()).or_default();
+        UnderWay::take(&counted.under_way, counted.resources, amount, most)
+    }
+
+    /// Sees to it that the count of a tenant's resources is not stale.
+    async fn count(&self, tenant: &TenantId, most: u64) -> Result<()> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned().unwrap_or_default();
+        let stale_after = if counted.resources < most / 10 * 9 { STALE_AFTER } else { STALE_AFTER_NEAR };
+        if counted.at.is_some_and(|at| at.elapsed() < stale_after) {
+            return Ok(());
         }
         let at = Instant::now();
         let access = ReadAccess::authorize(&Principal::operator(tenant.clone()), tenant).map_err(|_| StorageError::Denied)?;
@@ -154,8 +187,10 @@ impl LimitedStore {
             freshness: Freshness::Eventual,
         };
         let resources = self.index.search(&access, &request).await?.total.unwrap_or(0);
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), Counted { resources, at });
-        Ok(resources)
+        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = all.entry(tenant.clone()).or_default();
+        (counted.resources, counted.at) = (resources, Some(at));
+        Ok(())
     }
 
     /// Adds what this node has made.
@@ -197,12 +232,15 @@ impl ResourceStore for LimitedStore {
             ChangeContent::Delete => 0,
         });
         let bytes: u64 = bytes.sum();
-        if let Some(most) = quota.stored_resources_max {
-            self.check(access, &commit.changes, most).await?;
-        }
-        if let Some(most) = quota.stored_bytes_max.filter(|_| bytes > 0) {
-            self.bytes.check(tenant, bytes, most).await?;
-        }
+        // Held until what was made is counted.
+        let _resources = match quota.stored_resources_max {
+            Some(most) => self.take(access, &commit.changes, most).await?,
+            None => None,
+        };
+        let _bytes = match quota.stored_bytes_max.filter(|_| bytes > 0) {
+            Some(most) => Some(self.bytes.take(tenant, bytes, most).await?),
+            None => None,
+        };
         let outcome = self.inner.commit(access, commit).await?;
         self.note(tenant, &outcome);
         if quota.stored_bytes_max.is_some() && matches!(outcome, CommitOutcome::Committed { .. }) {
