@@ -1,5 +1,6 @@
 //! Keys of applications and quotas at the door: who asks too much is told when to come back (429), and everyone how their quota stands.
 
+use std::fmt::Write;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,23 +181,27 @@ pub(crate) fn tell(answer: Result<Answer>, standings: &[Standing]) -> Result<Ans
 }
 
 fn headers(standings: &[Standing]) -> Vec<(HeaderName, HeaderValue)> {
-    let name = |standing: &Standing| match standing.of {
-        QuotaOf::Tenant => "tenant",
-        QuotaOf::Application => "application",
-        QuotaOf::ApiKey => "api-key",
-    };
-    let join = |item: &dyn Fn(&Standing) -> String| standings.iter().map(item).collect::<Vec<_>>().join(", ");
-    // The window is the time in which an empty quota fills up.
-    let policy = join(&|standing| {
-        let window_s = standing.rate.burst_points.div_ceil(standing.rate.points_per_s.max(1));
-        format!("\"{}\";q={};w={window_s}", name(standing), standing.rate.burst_points)
-    });
-    let left = join(&|standing| format!("\"{}\";r={};t={}", name(standing), standing.left_points, standing.full_in_ms.div_ceil(1000)));
-    let value = |text: String| HeaderValue::try_from(text).expect("names and numbers are plain ASCII");
-    match standings.is_empty() {
-        true => Vec::new(),
-        false => vec![(RATE_LIMIT_POLICY.clone(), value(policy)), (RATE_LIMIT.clone(), value(left))],
+    const BYTES_OF_ONE: usize = 48;
+    if standings.is_empty() {
+        return Vec::new();
     }
+    let new = || String::with_capacity(BYTES_OF_ONE * standings.len());
+    let (mut policy, mut left) = (new(), new());
+    for standing in standings {
+        let separator = if policy.is_empty() { "" } else { ", " };
+        let name = match standing.of {
+            QuotaOf::Tenant => "tenant",
+            QuotaOf::Application => "application",
+            QuotaOf::ApiKey => "api-key",
+        };
+        // The window is the time in which an empty quota fills up.
+        let window_s = standing.rate.burst_points.div_ceil(standing.rate.points_per_s.max(1));
+        // Nothing that is written to a string fails.
+        let _ = write!(policy, "{separator}\"{name}\";q={};w={window_s}", standing.rate.burst_points);
+        let _ = write!(left, "{separator}\"{name}\";r={};t={}", standing.left_points, standing.full_in_ms.div_ceil(1000));
+    }
+    let value = |text: String| HeaderValue::try_from(text).expect("names and numbers are plain ASCII");
+    vec![(RATE_LIMIT_POLICY.clone(), value(policy)), (RATE_LIMIT.clone(), value(left))]
 }
 
 /// What a route's requests cost as.

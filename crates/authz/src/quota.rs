@@ -318,7 +318,12 @@ impl Quotas {
         };
         for (key, bucket) in &mut looked_at {
             bucket.level = bucket.level.saturating_sub(i64::from(points) * 1000);
-            buckets.all.insert(key.clone(), *bucket);
+            match buckets.all.get_mut(key) {
+                Some(there) => *there = *bucket,
+                None => {
+                    buckets.all.insert(key.clone(), *bucket);
+                }
+            }
         }
         Ok(Admission { standings: standings(&looked_at), under_way })
     }
