@@ -42,10 +42,21 @@ const fn signed(method: &'static str, pattern: &'static str) -> Row {
     Row { route: (method, pattern), nobody: 403, stranger: 403, ungrouped: 403 }
 }
 
+/// A route that no token of a tenant opens.
+const fn administration(method: &'static str, pattern: &'static str) -> Row {
+    Row { route: (method, pattern), nobody: 401, stranger: 401, ungrouped: 401 }
+}
+
 /// A row for every route of [`ROUTES`].
 const ROWS: &[Row] = &[
     open("GET", "/health/live"),
     open("GET", "/health/ready"),
+    administration("GET", "/admin/tenants"),
+    administration("POST", "/admin/tenants"),
+    administration("GET", "/admin/tenants/{tenant}"),
+    administration("DELETE", "/admin/tenants/{tenant}"),
+    administration("POST", "/admin/tenants/{tenant}/$suspend"),
+    administration("POST", "/admin/tenants/{tenant}/$resume"),
     open("GET", "/metadata"),
     open("GET", "/.well-known/smart-configuration"),
     signed("PUT", "/$content/{type}/{id}/{vid}"),

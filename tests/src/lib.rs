@@ -17,5 +17,6 @@ mod scopes;
 mod services;
 mod synthea;
 mod telemetry;
+mod tenants;
 mod tls;
 mod wire;

@@ -234,6 +234,13 @@ fn resource_of<'a>(names: &'a PathNames<'_>, headers: Option<&'a HeaderMap>) -> 
 fn activity_of(action: Action) -> Option<Activity> {
     Some(match action {
         Action::Live | Action::Ready | Action::Metadata | Action::SmartConfiguration => return None,
+        // It is no tenant's; it has lines of its own in the server's log.
+        Action::TenantList
+        | Action::TenantCreate
+        | Action::TenantShow
+        | Action::TenantDelete
+        | Action::TenantSuspend
+        | Action::TenantResume => return None,
         Action::Bundle => Activity::Bundle,
         Action::SearchSystem | Action::SearchSystemByPost => Activity::SearchSystem,
         Action::SearchType | Action::SearchTypeByPost | Action::SearchCompartment | Action::SearchCompartmentByPost => Activity::SearchType,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
-use fhirpool_authz::{Interaction, Principal, ReadAccess, TenantId, WriteAccess};
+use fhirpool_authz::{Administrator, Interaction, Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType, Timestamp};
 use fhirpool_interactions::{Returning, check_no_parameters};
 use fhirpool_storage::Freshness;
@@ -164,10 +164,23 @@ pub(crate) fn parse_type(name: &str) -> Result<ResourceType> {
 
 /// Whose token a request carries.
 pub(crate) async fn authenticate(state: &ApiState, head: &Parts) -> Result<Arc<Principal>> {
+    let (token, now) = (bearer_token(head)?, seconds(state));
+    Ok(state.verifier.verify_or_fetch(token, now).await?)
+}
+
+/// Whose token for the administration of tenants it is.
+pub(crate) async fn authenticate_administrator(state: &ApiState, head: &Parts) -> Result<Administrator> {
+    let (token, now) = (bearer_token(head)?, seconds(state));
+    Ok(state.verifier.verify_admin_or_fetch(token, now).await?)
+}
+
+fn seconds(state: &ApiState) -> i64 {
+    state.interactions.clock.now().0.div_euclid(1000)
+}
+
+fn bearer_token(head: &Parts) -> Result<&str> {
     let mut values = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(ApiError::no_token()) };
     let token = value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = token else { return Err(ApiError::no_token()) };
-    let now = state.interactions.clock.now().0.div_euclid(1000);
-    Ok(state.verifier.verify_or_fetch(token.trim(), now).await?)
+    token.map(|(_, token)| token.trim()).ok_or_else(ApiError::no_token)
 }

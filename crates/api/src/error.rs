@@ -1,6 +1,6 @@
 //! Refusals on their way to an answer.
 
-use fhirpool_authz::{AccessDenied, TokenError};
+use fhirpool_authz::{AccessDenied, AdminError, TokenError};
 use fhirpool_fhir::{Issue, IssueCode, OperationOutcome};
 use fhirpool_interactions::{InteractionError, Status};
 use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -88,6 +88,15 @@ impl From<TokenError> for ApiError {
         let challenge = format!("Bearer realm=\"fhirpool\", error=\"invalid_token\", error_description=\"{error}\"");
         let challenge = HeaderValue::try_from(challenge).expect("the texts of token errors are plain ASCII");
         Self::new(StatusCode::UNAUTHORIZED, code, error.to_string()).with_header(WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Token(error) => error.into(),
+            AdminError::Scope => AccessDenied::Forbidden.into(),
+        }
     }
 }
 

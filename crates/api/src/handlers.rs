@@ -8,6 +8,7 @@ mod history;
 mod instance;
 mod metadata;
 mod search;
+mod tenants;
 mod write;
 
 use axum::body::Body;
@@ -20,9 +21,10 @@ use crate::call::{Call, parse_type};
 use crate::error::{ApiError, Result};
 use crate::routes::Action;
 
-pub(crate) use content::{download, upload};
+pub(crate) use content::{download, refusal as content_refusal, upload};
 pub(crate) use instance::read;
 pub(crate) use metadata::{live, metadata, ready, smart_configuration};
+pub(crate) use tenants::administer;
 
 /// Does what a route with a token says.
 pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Principal, body: Body) -> Result<Answer> {
@@ -49,6 +51,12 @@ pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Princi
         Action::SmartConfiguration => Ok(smart_configuration(call)),
         Action::ContentUpload => upload(call, body).await,
         Action::ContentDownload => download(call).await,
+        Action::TenantList
+        | Action::TenantCreate
+        | Action::TenantShow
+        | Action::TenantDelete
+        | Action::TenantSuspend
+        | Action::TenantResume => Err(ApiError::internal("the administration of tenants is no tenant's".to_owned())),
     }
 }
 

@@ -26,6 +26,7 @@ mod quota;
 pub mod routes;
 mod serve;
 mod state;
+mod tenancy;
 
 pub use quota::NodeQuotas;
 pub use serve::router;

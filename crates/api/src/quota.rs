@@ -227,6 +227,12 @@ fn interaction_of(action: Action) -> Interaction {
         | Action::SmartConfiguration
         | Action::ContentUpload
         | Action::ContentDownload
+        | Action::TenantList
+        | Action::TenantCreate
+        | Action::TenantShow
+        | Action::TenantDelete
+        | Action::TenantSuspend
+        | Action::TenantResume
         | Action::Read
         | Action::Operation => Interaction::Read,
     }

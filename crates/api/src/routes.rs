@@ -60,6 +60,18 @@ pub enum Action {
     ContentUpload,
     /// Download of content by a signed URL.
     ContentDownload,
+    /// All tenants, for who administers them.
+    TenantList,
+    /// A new tenant.
+    TenantCreate,
+    /// One tenant.
+    TenantShow,
+    /// Removes a tenant for good.
+    TenantDelete,
+    /// Refuses everything for a tenant.
+    TenantSuspend,
+    /// Serves a tenant again.
+    TenantResume,
 }
 
 impl Action {
@@ -91,6 +103,12 @@ impl Action {
         Self::Operation,
         Self::ContentUpload,
         Self::ContentDownload,
+        Self::TenantList,
+        Self::TenantCreate,
+        Self::TenantShow,
+        Self::TenantDelete,
+        Self::TenantSuspend,
+        Self::TenantResume,
     ];
 
     /// As logs, traces and metrics name it.
@@ -122,7 +140,21 @@ impl Action {
             Self::Operation => "operation",
             Self::ContentUpload => "content-upload",
             Self::ContentDownload => "content-download",
+            Self::TenantList => "tenant-list",
+            Self::TenantCreate => "tenant-create",
+            Self::TenantShow => "tenant-show",
+            Self::TenantDelete => "tenant-delete",
+            Self::TenantSuspend => "tenant-suspend",
+            Self::TenantResume => "tenant-resume",
         }
+    }
+}
+
+impl Action {
+    /// Whether it is for who administers tenants, by a token of another kind.
+    pub fn is_administration(self) -> bool {
+        use Action::{TenantCreate, TenantDelete, TenantList, TenantResume, TenantShow, TenantSuspend};
+        matches!(self, TenantList | TenantCreate | TenantShow | TenantDelete | TenantSuspend | TenantResume)
     }
 }
 
@@ -142,7 +174,7 @@ pub struct Route {
     pub method: Method,
     /// Where the pattern begins.
     pub scope: Scope,
-    /// Segments, each a literal or one of `{type}`, `{id}`, `{vid}`, `{member}` (a type or `*`) and `{operation}`.
+    /// Segments, each a literal or one of `{tenant}`, `{type}`, `{id}`, `{vid}`, `{member}` (a type or `*`) and `{operation}`.
     pub pattern: &'static str,
     /// What it does.
     pub action: Action,
@@ -166,8 +198,8 @@ impl Route {
     }
 }
 
-const fn server(pattern: &'static str, action: Action) -> Route {
-    Route { method: Method::GET, scope: Scope::Server, pattern, action }
+const fn server(method: Method, pattern: &'static str, action: Action) -> Route {
+    Route { method, scope: Scope::Server, pattern, action }
 }
 
 const fn tenant(method: Method, pattern: &'static str, action: Action) -> Route {
@@ -176,8 +208,14 @@ const fn tenant(method: Method, pattern: &'static str, action: Action) -> Route 
 
 /// Every route of the server. The router is built from this table and has no other.
 pub static ROUTES: &[Route] = &[
-    server("/health/live", Action::Live),
-    server("/health/ready", Action::Ready),
+    server(Method::GET, "/health/live", Action::Live),
+    server(Method::GET, "/health/ready", Action::Ready),
+    server(Method::GET, "/admin/tenants", Action::TenantList),
+    server(Method::POST, "/admin/tenants", Action::TenantCreate),
+    server(Method::GET, "/admin/tenants/{tenant}", Action::TenantShow),
+    server(Method::DELETE, "/admin/tenants/{tenant}", Action::TenantDelete),
+    server(Method::POST, "/admin/tenants/{tenant}/$suspend", Action::TenantSuspend),
+    server(Method::POST, "/admin/tenants/{tenant}/$resume", Action::TenantResume),
     tenant(Method::GET, "/metadata", Action::Metadata),
     tenant(Method::GET, "/.well-known/smart-configuration", Action::SmartConfiguration),
     tenant(Method::PUT, "/$content/{type}/{id}/{vid}", Action::ContentUpload),
@@ -216,6 +254,7 @@ const SEGMENTS_MAX: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Segment {
     Literal(&'static str),
+    Tenant,
     Type,
     Id,
     Version,
@@ -226,6 +265,7 @@ enum Segment {
 impl Segment {
     fn of(text: &'static str) -> Self {
         match text {
+            "{tenant}" => Self::Tenant,
             "{type}" => Self::Type,
             "{id}" => Self::Id,
             "{vid}" => Self::Version,
@@ -239,6 +279,7 @@ impl Segment {
         let first = text.as_bytes().first().copied().unwrap_or_default();
         match self {
             Self::Literal(literal) => text == literal,
+            Self::Tenant => !text.is_empty(),
             Self::Type => first.is_ascii_uppercase(),
             Self::Id | Self::Version => !matches!(first, 0 | b'_' | b'$'),
             Self::Member => first.is_ascii_uppercase() || text == "*",
@@ -341,6 +382,7 @@ impl RouteTable {
                 let text = Some(std::mem::take(text));
                 match segment {
                     Segment::Literal(_) => {}
+                    Segment::Tenant => names.tenant = text,
                     Segment::Type => names.resource_type = text,
                     Segment::Id => names.id = text,
                     Segment::Version => names.version = text,

@@ -23,13 +23,14 @@ use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Content, Form};
 use crate::audit::{Attempt, Audit, Context};
-use crate::call::{Call, authenticate};
+use crate::call::{Call, authenticate, authenticate_administrator};
 use crate::error::{ApiError, Result};
 use crate::handlers;
 use crate::measures::Measures;
 use crate::negotiation::{accepts_gzip, json_of_accept, json_of_format};
 use crate::quota;
 use crate::routes::{Action, Found, PathNames, Route, RouteTable};
+use crate::tenancy;
 use crate::{ApiState, Settings};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -182,6 +183,10 @@ async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Bo
             _ => Ok(handlers::smart_configuration(&call)),
         };
     }
+    if route.action.is_administration() {
+        let administrator = authenticate_administrator(state, head).await?;
+        return Box::pin(handlers::administer(route.action, state, head, &names, &administrator, body)).await;
+    }
     let principal = authenticate(state, head).await?;
     // It is set once for a request.
     let _ = attempt.noted.principal.set(Arc::clone(&principal));
@@ -191,6 +196,7 @@ async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Bo
         return Err(ApiError::no_tenant());
     }
     trail.set_tenant(principal.tenant());
+    tenancy::admit(state, principal.tenant()).await?;
     let admission = quota::admit(state, head, &principal, route.action).await?;
     let call = Call::new(state, attempt, principal.tenant().clone(), names);
     let answer = match route.action {
@@ -246,6 +252,7 @@ fn may_be_raw(route: &Route, names: &PathNames<'_>) -> bool {
     let is_binary = names.resource_type.as_deref() == Some("Binary");
     match route.action {
         Action::SmartConfiguration | Action::ContentUpload | Action::ContentDownload => true,
+        action if action.is_administration() => true,
         Action::Read | Action::Vread | Action::Create | Action::Update => is_binary,
         _ => false,
     }

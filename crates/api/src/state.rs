@@ -8,6 +8,7 @@ use fhirpool_audit::AuditTrail;
 use fhirpool_authz::{TenantId, TokenVerifier};
 use fhirpool_interactions::Interactions;
 use fhirpool_storage::SignedContent;
+use fhirpool_storage::tenants::TenantDirectory;
 
 use crate::NodeQuotas;
 
@@ -19,6 +20,10 @@ pub struct ApiState {
     pub signed_content: Option<Arc<dyn SignedContent>>,
     /// Whose tokens are accepted.
     pub verifier: Arc<TokenVerifier>,
+    /// How tenants stand. Someone refreshes it.
+    pub tenants: Arc<TenantDirectory>,
+    /// Begins to remove a tenant that is being deleted, or does nothing where that is under way here.
+    pub remove_tenant: Box<dyn Fn(&TenantId) + Send + Sync>,
     /// How much tenants and applications may ask.
     pub quotas: NodeQuotas,
     /// Notes every access; `None`: none is.

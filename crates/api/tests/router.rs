@@ -25,3 +25,5 @@ mod scopes;
 mod searches;
 #[path = "router/support.rs"]
 mod support;
+#[path = "router/tenancy.rs"]
+mod tenancy;

@@ -33,5 +33,8 @@ pub use quota::{
 };
 pub use smart::Launch;
 pub use tenant::TenantId;
-pub use token::{Algorithm, Issuer, KeyError, KeySet, KeySource, RemoteIssuer, TokenError, TokenVerifier, is_safe_address};
+pub use token::{
+    ADMIN_SCOPE, AdminError, Administrator, Algorithm, Issuer, KeyError, KeySet, KeySource, RemoteIssuer, TokenError, TokenVerifier,
+    is_safe_address,
+};
 pub use types::{Interaction, InteractionSet, TypeSet};

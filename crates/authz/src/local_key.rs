@@ -16,7 +16,7 @@ use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 
-use crate::{Algorithm, Issuer, KeySet, Launch, TenantId};
+use crate::{ADMIN_SCOPE, Algorithm, Issuer, KeySet, Launch, TenantId};
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -175,11 +175,26 @@ impl LocalIssuer {
         Issuer {
             url: self.url.clone(),
             audiences: vec![self.audience.clone()],
+            admin_audiences: vec![self.admin_audience()],
             tenant_audience_bases: Vec::new(),
             token_uses: vec!["id".into()],
             tenants: Vec::new(),
             keys: self.key.keys.clone(),
         }
+    }
+
+    fn admin_audience(&self) -> String {
+        format!("{}-admin", self.audience)
+    }
+
+    /// A token for the administration of tenants, of the audience `<audience>-admin` and valid for so many seconds.
+    pub fn issue_admin(&self, subject: &str, ttl_s: u32, now: i64) -> Result<String, LocalKeyError> {
+        let mut writer = Writer::new();
+        writer.begin_object().string_member("sub", subject).string_member("iss", &self.url);
+        writer.string_member("aud", &self.admin_audience()).string_member("scope", ADMIN_SCOPE).string_member("token_use", "id");
+        writer.raw_member("iat", &now.to_string()).raw_member("exp", &now.saturating_add(i64::from(ttl_s)).to_string());
+        writer.end_object();
+        self.key.sign(&writer.finish())
     }
 
     /// The key.

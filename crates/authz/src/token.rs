@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: how keys are fetched, and what a principal may do.
 
+mod admin;
 mod claims;
 mod keys;
 mod remote;
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+pub use admin::{ADMIN_SCOPE, AdminError, Administrator};
 pub use keys::{Algorithm, KeyError, KeySet};
 pub use remote::{KeySource, RemoteIssuer, is_safe_address};
 
@@ -29,6 +31,9 @@ pub struct Issuer {
     pub url: String,
     /// The claim `aud` must hold one of these; where a token has no `aud` (Cognito's access tokens), its `client_id`.
     pub audiences: Vec<String>,
+    /// The claim `aud` (or `client_id`, likewise) of tokens for the administration of tenants must hold one of these; empty: it
+    /// issues none.
+    pub admin_audiences: Vec<String>,
     /// Base addresses of which an `aud` may be `<base>/tenant/<tenant id>`, without a slash at the end.
     pub tenant_audience_bases: Vec<String>,
     /// The claim `token_use` must be one of these; empty: it is not looked at.
@@ -81,6 +86,9 @@ pub enum TokenError {
     /// It names two tenants.
     #[error("the token names two tenants")]
     TenantConflict,
+    /// It is a tenant's, where none may be.
+    #[error("the token is a tenant's")]
+    OfTenant,
     /// Its issuer issues no tokens of its tenant.
     #[error("the token's issuer does not speak for its tenant")]
     TenantOfOthers,
@@ -165,6 +173,11 @@ impl TokenVerifier {
             known.keys = keys;
             self.verdicts.clear();
         }
+    }
+
+    /// Forgets every verdict on a tenant's tokens.
+    pub fn forget_tenant(&self, tenant: &TenantId) {
+        self.verdicts.retain(|_, verdict| verdict.principal.tenant() != tenant);
     }
 
     /// Says where keys come from that are not known; the first to be said counts.

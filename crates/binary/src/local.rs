@@ -17,6 +17,7 @@ use crate::object::ObjectName;
 use crate::seal::{self, Head, Opener, Sealer};
 
 mod files;
+mod purge;
 #[cfg(test)]
 mod tests;
 mod url;

@@ -68,6 +68,11 @@ impl ObjectName {
     }
 }
 
+/// What the names of all objects of a tenant begin with.
+pub(crate) fn prefix_of(tenant: &TenantId) -> String {
+    format!("tenant/{tenant}/")
+}
+
 pub(crate) fn binary() -> ResourceType {
     ResourceType::parse("Binary").expect("Binary is a type of R4")
 }

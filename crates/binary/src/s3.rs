@@ -21,6 +21,7 @@ use crate::seal;
 
 mod bucket;
 mod client;
+mod purge;
 mod versions;
 
 pub use client::S3Settings;

@@ -32,6 +32,12 @@ impl KeyRing for PlainKeys {
         bytes[..tenant.as_str().len()].copy_from_slice(tenant.as_str().as_bytes());
         Ok(Arc::new(TenantKey::new(epoch, &bytes)))
     }
+
+    fn forget(&self, _tenant: &TenantId) {}
+
+    async fn destroy(&self, _tenant: &TenantId) -> Result<()> {
+        Err(StorageError::Denied)
+    }
 }
 
 fn setting(name: &str) -> String {

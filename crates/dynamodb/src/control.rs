@@ -38,7 +38,6 @@ mod wrapped_keys;
 
 pub use marks::ClientMarks;
 pub use secrets::SECRET_BYTES;
-pub use tenants::TenantRegistry;
 
 /// Leases, wrapped keys, secrets and the record of migrations; cheap to clone.
 #[derive(Debug, Clone)]

@@ -3,10 +3,18 @@
 use async_trait::async_trait;
 use fhirpool_authz::TenantId;
 use fhirpool_storage::Result;
+use fhirpool_storage::tenants::TenantDirectory;
 
 /// Knows the tenants of a deployment. What it says may be some seconds old.
 #[async_trait]
 pub trait Tenants: Send + Sync {
-    /// Whether the tenant is registered and open.
+    /// Whether the tenant is registered, and what it has is there.
     async fn is_known(&self, tenant: &TenantId) -> Result<bool>;
+}
+
+#[async_trait]
+impl Tenants for TenantDirectory {
+    async fn is_known(&self, tenant: &TenantId) -> Result<bool> {
+        self.is_kept(tenant).await
+    }
 }

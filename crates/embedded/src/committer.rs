@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fhirpool_authz::TenantId;
+use fhirpool_storage::tenants::TenantRecord;
 use fhirpool_storage::{CommitOutcome, Result, StorageError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -26,12 +27,12 @@ use crate::audit::Append;
 use crate::database::{Database, Space};
 use crate::faults::Fault;
 use crate::group::{GROUP_WRITES_MAX, Ground, Group};
-use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_count, read_tenants, tenant_key};
+use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_count, read_tenants};
 use crate::picture::Picture;
 use crate::prepare::Prepared;
 use crate::recent::Recent;
+use crate::registry::Purged;
 use crate::shared::Shared;
-use crate::tenants::TenantNumber;
 use crate::turns::{Permit, Turns};
 
 /// How often a failed database is probed.
@@ -48,8 +49,10 @@ pub(crate) enum Job {
     Commit(Box<Waiting>),
     /// To append to the log of accesses.
     Append(Append),
-    /// To give a tenant a number.
-    Register(TenantId, oneshot::Sender<Result<()>>),
+    /// To keep a tenant's record; `false`: it does not follow what is kept.
+    Tenant(Box<TenantRecord>, oneshot::Sender<Result<bool>>),
+    /// To remove some of what there is of a tenant that is being deleted.
+    Purge(TenantId, oneshot::Sender<Result<Purged>>),
     /// To add to the count in `meta` at this key.
     Count([u8; 5], u64, oneshot::Sender<Result<u64>>),
     /// To hand the database out for maintenance.
@@ -74,8 +77,8 @@ pub(crate) struct Room {
 }
 
 /// The open database as the committer knows it.
-struct Open {
-    database: Database,
+pub(crate) struct Open {
+    pub(crate) database: Database,
     picture: Arc<Picture>,
     clock: Clock,
     recent: Recent,
@@ -185,7 +188,8 @@ impl Committer {
         let Some(job) = self.next() else { return false };
         let State::Open(open) = &mut self.state else { return true };
         let done = match job {
-            Job::Register(tenant, reply) => open.register(&self.shared, &tenant, reply),
+            Job::Tenant(record, reply) => open.keep_tenant(&self.shared, *record, reply),
+            Job::Purge(tenant, reply) => open.purge(&self.shared, &tenant, reply),
             Job::Count(key, more, reply) => open.count(&self.shared, key, more, reply),
             Job::Lend(reply) => {
                 let _ = reply.send(Ok(open.database.clone()));
@@ -311,8 +315,8 @@ impl Open {
         let snapshot = database.snapshot();
         let mut clock = Clock::read(&snapshot)?;
         clock.sequence = clock.sequence.max(sequence_min);
-        for (tenant, number) in read_tenants(&snapshot)?.all() {
-            shared.tenants.insert(tenant, number);
+        for (_, tenant) in read_tenants(&snapshot)?.all() {
+            shared.tenants.insert(tenant.number, tenant.record);
         }
         let picture = Arc::new(Picture { snapshot, sequence: clock.sequence, tenants: shared.tenants.clone() });
         shared.publish(Some(Arc::clone(&picture)));
@@ -374,31 +378,6 @@ impl Open {
         written
     }
 
-    fn register(
-        &mut self,
-        shared: &Shared,
-        tenant: &TenantId,
-        reply: oneshot::Sender<Result<()>>,
-    ) -> std::result::Result<(), fjall::Error> {
-        if shared.tenants.number(tenant).is_some() {
-            let _ = reply.send(Ok(()));
-            return Ok(());
-        }
-        let TenantNumber(number) = shared.tenants.next_number();
-        let mut batch = self.database.batch(1);
-        batch.insert(Space::Meta, tenant_key(tenant), number.to_be_bytes());
-        let written = batch.commit();
-        if written.is_ok() {
-            shared.tenants.insert(tenant.clone(), TenantNumber(number));
-            self.publish(shared);
-        }
-        let _ = reply.send(match &written {
-            Ok(()) => Ok(()),
-            Err(error) => Err(StorageError::Unavailable(error.to_string())),
-        });
-        written
-    }
-
     fn count(
         &mut self,
         shared: &Shared,
@@ -431,7 +410,7 @@ impl Open {
         written
     }
 
-    fn publish(&mut self, shared: &Shared) {
+    pub(crate) fn publish(&mut self, shared: &Shared) {
         let snapshot = self.database.snapshot();
         self.picture = Arc::new(Picture { snapshot, sequence: self.clock.sequence, tenants: shared.tenants.clone() });
         shared.publish(Some(Arc::clone(&self.picture)));
@@ -491,7 +470,8 @@ fn refuse(job: Job, reason: &str) {
     match job {
         Job::Commit(waiting) => drop(waiting.reply.send(Err(refusal))),
         Job::Append(append) => append.refuse(refusal),
-        Job::Register(_, reply) => drop(reply.send(Err(refusal))),
+        Job::Tenant(_, reply) => drop(reply.send(Err(refusal))),
+        Job::Purge(_, reply) => drop(reply.send(Err(refusal))),
         Job::Count(_, _, reply) => drop(reply.send(Err(refusal))),
         Job::Lend(reply) => drop(reply.send(Err(refusal))),
     }

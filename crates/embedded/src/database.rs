@@ -12,6 +12,7 @@ use std::sync::Arc;
 use fhirpool_storage::StorageError;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, RestartIntervalPolicy};
 use fjall::{AbstractTree, CompressionType, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::Settings;
 
@@ -98,6 +99,13 @@ pub(crate) struct Database {
     memtable_bytes: [u64; 7],
 }
 
+/// Beyond this `fjall` takes a new journal when it writes a memtable out.
+const JOURNAL_BYTES_MAX: usize = 64_000_000;
+const FILLER_BYTES: usize = 1 << 20;
+/// Where it is put in `meta`, for a moment; no key of any other keyspace is so short that it could be this.
+const FILLER_KEY: &[u8] = b"pad";
+const JOURNAL_REMOVAL_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
 impl Database {
     /// Opens the folder, or makes it. A last batch that was torn by a loss of power is dropped.
     pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, fjall::Error> {
@@ -181,6 +189,41 @@ impl Database {
         for space in Space::ALL {
             self.space(space).rotate_memtable_and_wait().map_err(storage_error)?;
             self.space(space).major_compact().map_err(storage_error)?;
+        }
+        Ok(())
+    }
+
+    /// The same, and no file of a journal that there is now is left: what was removed is in no file any more. `fjall` takes a new
+    /// journal once one is long enough, so this writes what makes it so.
+    pub(crate) fn compact_with_journal(&self) -> Result<(), StorageError> {
+        let mut filler = vec![0; FILLER_BYTES];
+        let no_randomness = |_| StorageError::Unavailable("the operating system gives no random bytes".into());
+        // What can be compressed would not make the journal longer.
+        SystemRandom::new().fill(&mut filler).map_err(no_randomness)?;
+        for _ in 0..=JOURNAL_BYTES_MAX / FILLER_BYTES {
+            self.wait_for_room().map_err(storage_error)?;
+            let mut batch = self.batch(1);
+            batch.insert(Space::Meta, FILLER_KEY, filler.as_slice());
+            batch.commit().map_err(storage_error)?;
+        }
+        let mut batch = self.batch(1);
+        batch.remove(Space::Meta, FILLER_KEY);
+        batch.commit().map_err(storage_error)?;
+        self.compact()?;
+        let began = std::time::Instant::now();
+        // A journal goes once every keyspace has a table with something newer than what the journal holds of it. Merging may have
+        // left none, where all that was newest was removals: one more of each, of a key that never is, and this time not merged.
+        while self.inner.journal_count() > 1 {
+            if began.elapsed() > JOURNAL_REMOVAL_TIME_MAX {
+                return Err(StorageError::Unavailable("an old journal is not removed".into()));
+            }
+            let mut batch = self.batch(Space::ALL.len());
+            Space::ALL.into_iter().for_each(|space| batch.remove(space, FILLER_KEY));
+            batch.commit().map_err(storage_error)?;
+            for space in Space::ALL {
+                self.space(space).rotate_memtable_and_wait().map_err(storage_error)?;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Ok(())
     }

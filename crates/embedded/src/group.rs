@@ -74,6 +74,8 @@ impl Group {
 
     /// Takes a commit in, or tells why not. A commit that is taken in has happened once the batch is written.
     pub(crate) fn add(&mut self, ground: &mut Ground<'_>, mut commit: Prepared) -> Result<CommitOutcome> {
+        // The tenant may have been closed since the commit was prepared.
+        Scope::of(commit.access.as_read(), &ground.picture.tenants)?;
         if !still_holds(ground, &commit)? {
             return Ok(CommitOutcome::Stale);
         }

@@ -165,15 +165,23 @@ impl LocalKeyRing {
         Ok(key.epoch())
     }
 
-    /// Destroys all keys of a tenant: what was sealed with them can never be read again, and it gets no new ones.
-    pub fn destroy(&self, tenant: &TenantId) -> std::result::Result<(), KeyRingError> {
+    fn destroy_files(&self, tenant: &TenantId) -> std::result::Result<(), KeyRingError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        for epoch in self.epochs(tenant)? {
+        let mut epochs = self.epochs(tenant)?;
+        if epochs.is_empty() {
+            // It had none: this one is none, and stands in the way of any other.
+            epochs.push(KeyEpoch(1));
+        }
+        for epoch in epochs {
             write_file(&self.folder, &file_name(tenant, epoch), &[])?;
         }
+        self.drop_kept(tenant);
+        Ok(())
+    }
+
+    fn drop_kept(&self, tenant: &TenantId) {
         self.newest.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
         self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|(other, _), _| other != tenant);
-        Ok(())
     }
 
     /// The epochs of a tenant's keys, ascending.
@@ -250,6 +258,14 @@ impl KeyRing for LocalKeyRing {
             Some(key) => Ok(key),
             None => self.load(tenant, epoch).map_err(storage_error),
         }
+    }
+
+    fn forget(&self, tenant: &TenantId) {
+        self.drop_kept(tenant);
+    }
+
+    async fn destroy(&self, tenant: &TenantId) -> Result<()> {
+        self.destroy_files(tenant).map_err(storage_error)
     }
 }
 

@@ -336,8 +336,13 @@ impl CounterKey {
 
 /// The key in `meta` of the number of bytes that a tenant has stored.
 pub(crate) fn stored_bytes_key(scope: &Scope<'_>) -> [u8; 5] {
+    stored_bytes_key_of(scope.tenant())
+}
+
+/// The same of a tenant that is being removed.
+pub(crate) fn stored_bytes_key_of(tenant: TenantNumber) -> [u8; 5] {
     let mut key = [b'b'; 5];
-    key[1..].copy_from_slice(&scope.tenant().0.to_be_bytes());
+    key[1..].copy_from_slice(&tenant.0.to_be_bytes());
     key
 }
 
@@ -348,6 +353,7 @@ mod tests {
     use fhirpool_authz::{Principal, ReadAccess, TenantId};
     use fhirpool_fhir::ResourceId;
     use fhirpool_storage::StorageError;
+    use fhirpool_storage::tenants::TenantRecord;
 
     use super::*;
     use crate::tenants::Tenants;
@@ -359,7 +365,7 @@ mod tests {
     #[test]
     fn an_access_of_one_type_makes_no_key_of_another() {
         let (tenant, tenants) = (TenantId::parse("acme").unwrap(), Tenants::default());
-        tenants.insert(tenant.clone(), TenantNumber(7));
+        tenants.insert(TenantNumber(7), TenantRecord::unrecorded(tenant.clone(), None).into());
         let access = ReadAccess::authorize(&Principal::in_groups(tenant.clone(), &["auditor"]), &tenant).unwrap();
         let scope = Scope::of(&access, &tenants).unwrap();
         let id = OrderedId::from(&ResourceId::parse("1").unwrap());

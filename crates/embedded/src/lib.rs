@@ -13,7 +13,8 @@
 //! | [`maintenance`] | verify, backup, restore, repair |
 //! | `database` | the key-value store below (`fjall`): snapshot, range, atomic batch |
 //! | `keys` | stored keys as types |
-//! | `tenants` | tenants' numbers, and the scope that every key is made from |
+//! | `tenants` | tenants as they are stored, and the scope that every key is made from |
+//! | `registry` | the registry of tenants, and their removal |
 //! | `record`, `feed`, `forward`, `meta` | stored values |
 //!
 //! # Invariants
@@ -43,6 +44,7 @@ mod places;
 mod prepare;
 mod recent;
 mod record;
+mod registry;
 mod search;
 mod settings;
 mod shared;

@@ -226,7 +226,7 @@ struct Names(HashMap<TenantNumber, TenantId>);
 
 impl Names {
     fn of(tenants: &Tenants) -> Self {
-        Self(tenants.all().into_iter().map(|(tenant, number)| (number, tenant)).collect())
+        Self(tenants.all().into_iter().map(|(id, tenant)| (tenant.number, id)).collect())
     }
 
     fn get(&self, number: TenantNumber) -> Option<&TenantId> {

@@ -112,22 +112,6 @@ impl EmbeddedStore {
         })
     }
 
-    /// Makes a tenant known, if it is not yet.
-    pub async fn register_tenant(&self, tenant: &TenantId) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Job::Register(tenant.clone(), reply), answer).await
-    }
-
-    /// The tenants, by name.
-    pub fn tenants(&self) -> Vec<TenantId> {
-        self.shared.tenants.all().into_iter().map(|(tenant, _)| tenant).collect()
-    }
-
-    /// Whether a tenant is known.
-    pub fn has_tenant(&self, tenant: &TenantId) -> bool {
-        self.shared.tenants.number(tenant).is_some()
-    }
-
     /// Bytes on disk, by part of the store.
     pub async fn disk_bytes(&self) -> Result<Vec<(&'static str, u64)>> {
         Ok(self.lend().await?.disk_bytes())
@@ -153,7 +137,7 @@ impl EmbeddedStore {
         &self.keys
     }
 
-    async fn lend(&self) -> Result<Database> {
+    pub(crate) async fn lend(&self) -> Result<Database> {
         let (reply, answer) = oneshot::channel();
         self.ask(Job::Lend(reply), answer).await
     }

@@ -5,41 +5,56 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fhirpool_authz::{ReadAccess, TenantId};
 use fhirpool_fhir::ResourceType;
+use fhirpool_storage::tenants::TenantRecord;
 use fhirpool_storage::{Result, StorageError};
 
 /// A tenant's number in stored keys: given once, from 1, never to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TenantNumber(pub(crate) u32);
 
+/// A tenant as it is on stable storage.
+#[derive(Debug, Clone)]
+pub(crate) struct Tenant {
+    pub(crate) number: TenantNumber,
+    pub(crate) record: Arc<TenantRecord>,
+}
+
 /// The tenants of a store. Clones share one list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tenants {
-    numbers: Arc<RwLock<HashMap<TenantId, TenantNumber>>>,
+    tenants: Arc<RwLock<HashMap<TenantId, Tenant>>>,
 }
 
 impl Tenants {
-    /// The tenant's number, where it is registered.
+    /// The tenant's number, where what it has is there.
     pub(crate) fn number(&self, tenant: &TenantId) -> Option<TenantNumber> {
-        self.numbers.read().unwrap_or_else(PoisonError::into_inner).get(tenant).copied()
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(tenant).filter(|tenant| tenant.record.state.is_kept()).map(|tenant| tenant.number)
     }
 
-    /// All of them, by name.
-    pub(crate) fn all(&self) -> Vec<(TenantId, TenantNumber)> {
-        let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = numbers.iter().map(|(tenant, number)| (tenant.clone(), *number)).collect();
-        all.sort();
+    /// A tenant in whatever state.
+    pub(crate) fn get(&self, tenant: &TenantId) -> Option<Tenant> {
+        self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    /// All of them, by id.
+    pub(crate) fn all(&self) -> Vec<(TenantId, Tenant)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = tenants.iter().map(|(id, tenant)| (id.clone(), tenant.clone())).collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
 
-    /// Takes up a tenant that is on stable storage.
-    pub(crate) fn insert(&self, tenant: TenantId, number: TenantNumber) {
-        self.numbers.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, number);
+    /// Takes up a tenant that is on stable storage, or how it is there now.
+    pub(crate) fn insert(&self, number: TenantNumber, record: Arc<TenantRecord>) {
+        let tenant = Tenant { number, record };
+        self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.record.id.clone(), tenant);
     }
 
-    /// The number for the next tenant.
+    /// The number for the next tenant: none that another ever had.
     pub(crate) fn next_number(&self) -> TenantNumber {
-        let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
-        TenantNumber(numbers.values().map(|number| number.0).max().unwrap_or(0) + 1)
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        TenantNumber(tenants.values().map(|tenant| tenant.number.0).max().unwrap_or(0) + 1)
     }
 }
 

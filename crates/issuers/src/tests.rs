@@ -51,6 +51,7 @@ fn key() -> LocalKey {
 
 fn remote(url: &str) -> RemoteIssuer {
     RemoteIssuer {
+        admin_audiences: Vec::new(),
         url: url.to_owned(),
         jwks_uri: None,
         algorithm: Algorithm::Rs256,

@@ -74,11 +74,6 @@ impl KmsKeyRing {
         Ok(key.epoch())
     }
 
-    /// Drops a tenant's keys from memory.
-    pub fn forget(&self, tenant: &TenantId) {
-        self.slots.remove(tenant);
-    }
-
     fn slot(&self, tenant: &TenantId) -> Arc<Slot> {
         let made = self.slots.get_or_insert_with(tenant, || Ok::<_, std::convert::Infallible>(Arc::default()));
         match made {
@@ -213,6 +208,18 @@ impl KeyRing for KmsKeyRing {
 
     async fn unwrap(&self, tenant: &TenantId, epoch: KeyEpoch) -> Result<Arc<TenantKey>> {
         self.key(tenant, Some(epoch)).await
+    }
+
+    fn forget(&self, tenant: &TenantId) {
+        self.slots.remove(tenant);
+    }
+
+    async fn destroy(&self, tenant: &TenantId) -> Result<()> {
+        // A tenant that never had a key gets one that opens nothing, so that nobody makes the first.
+        self.wrapped.add(tenant, &WrappedKey { epoch: KeyEpoch(1), wrapped: Vec::new() }).await?;
+        self.wrapped.destroy(tenant).await?;
+        self.forget(tenant);
+        Ok(())
     }
 }
 

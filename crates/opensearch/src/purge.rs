@@ -1,7 +1,9 @@
 //! Forgetting: tombstones that are old enough, and whole tenants.
 
+use async_trait::async_trait;
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::Timestamp;
+use fhirpool_storage::tenants::PurgeTenant;
 use fhirpool_storage::{Result, StorageError};
 use opensearch::http::Method;
 use serde_json::{Value, json};
@@ -47,5 +49,12 @@ impl OpenSearch {
             removed += answer["deleted"].as_u64().unwrap_or(0);
         }
         Ok(removed)
+    }
+}
+
+#[async_trait]
+impl PurgeTenant for OpenSearch {
+    async fn purge(&self, access: &WriteAccess) -> Result<Vec<(&'static str, u64)>> {
+        Ok(vec![("documents", self.purge_tenant(access).await?)])
     }
 }

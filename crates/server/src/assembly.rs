@@ -17,7 +17,10 @@ use std::time::Duration;
 use fhirpool_api::{ApiState, NodeQuotas};
 use fhirpool_audit::AuditTrail;
 use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, TenantId, TokenRequest, TokenVerifier};
-use fhirpool_interactions::{CapabilityCache, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids};
+use fhirpool_interactions::{
+    CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids,
+};
+use fhirpool_storage::tenants::{TenantDirectory, TenantState, register_tenant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -29,7 +32,7 @@ use crate::listen::Listen;
 use crate::observed::{ObservedIndex, ObservedStore};
 use crate::stored_quota::LimitedStore;
 use crate::telemetry::metrics;
-use crate::{access, issuer, tls};
+use crate::{access, issuer, tenants, tls};
 
 /// Why a server does not start: a sentence for whoever started it.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,9 @@ pub enum StartError {
     /// A tenant cannot be made known to the store.
     #[error("the store does not take the tenant {0}: {1}")]
     Tenant(TenantId, fhirpool_storage::StorageError),
+    /// The registry of tenants does not answer.
+    #[error("the registry of tenants: {0}")]
+    Registry(fhirpool_storage::StorageError),
     /// The keys cannot be used.
     #[cfg(feature = "embedded")]
     #[error(transparent)]
@@ -83,8 +89,8 @@ pub struct Server {
     issuer: Option<Arc<LocalIssuer>>,
     requests: Listening,
     metrics: Option<Listening>,
-    /// Keeps the keys of issuers elsewhere fresh.
-    watching: Option<JoinHandle<()>>,
+    /// Keep the keys of issuers elsewhere and what is known of tenants fresh.
+    watching: Vec<JoinHandle<()>>,
     audit: Option<AuditTrail>,
     /// How long a stop waits for what is under way.
     drain_time_max: Duration,
@@ -136,8 +142,15 @@ impl Server {
         }
         let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
-        let (verifier, watching) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer))?;
+        let (verifier, watching_issuers) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer))?;
         let says = access::capability_cache(&access_file, !config.cors_origin.is_empty());
+        let of_tenants = Arc::clone(&verifier);
+        parts.tenants.on_change(Box::new(move |tenant, state| {
+            tracing::info!(%tenant, state = state.name(), "a tenant's state has changed");
+            of_tenants.forget_tenant(tenant);
+        }));
+        let watching_tenants = tenants::watch(&parts.tenants, Duration::from_millis(config.tenant_refresh_ms));
+        let watching = watching_issuers.into_iter().chain([watching_tenants]).collect();
         let quotas = match parts.quota_leases.take() {
             Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
             None => NodeQuotas::alone(access_file.quotas),
@@ -175,11 +188,18 @@ impl Server {
         self.issuer.as_ref().map(|issuer| issuer.issue_launched(request, launch, issuer::now()))
     }
 
+    /// A token of its own issuer for the administration of tenants; `None` where it has none.
+    pub fn admin_token(&self, subject: &str, ttl_s: u32) -> Option<Result<String, LocalKeyError>> {
+        self.issuer.as_ref().map(|issuer| issuer.issue_admin(subject, ttl_s, issuer::now()))
+    }
+
     /// Takes no more connections, lets requests under way finish within the drain time, closes the parts.
     pub async fn stop(self) {
         self.requests.stop().await;
-        if let Some(watching) = &self.watching {
+        for watching in self.watching {
             watching.abort();
+            // It ends with the abort, and lets go of the store.
+            let _ = watching.await;
         }
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
@@ -225,6 +245,27 @@ impl Listening {
             tracing::error!(%cause, "the accept loop had ended before");
         }
     }
+}
+
+/// How long a request may take that was let in.
+fn request_time_max(config: &Config) -> Duration {
+    Duration::from_secs(config.request_seconds_max) + REQUEST_MARGIN
+}
+
+/// A request is ended a little later than its time, and what it had begun may take a moment.
+const REQUEST_MARGIN: Duration = Duration::from_secs(1);
+
+/// Makes the tenants that the settings name, and reads the registry.
+async fn register_tenants(config: &Config, directory: &TenantDirectory) -> Result<(), StartError> {
+    for tenant in config.tenants() {
+        match register_tenant(&**directory.registry(), &tenant, SystemClock.now()).await {
+            Ok(TenantState::Active) => {}
+            // Other tenants are to be served nevertheless.
+            Ok(state) => tracing::warn!(%tenant, state = state.name(), "a tenant that the settings name is not served"),
+            Err(cause) => return Err(StartError::Tenant(tenant, cause)),
+        }
+    }
+    directory.refresh().await.map_err(StartError::Registry)
 }
 
 /// Installs the recorder of metrics and serves `/metrics` where that is set.
@@ -287,6 +328,8 @@ fn api_state(
         page_tokens: PageTokens::new(&parts.page_token_key, Arc::new(SystemRandomness::default())),
         capability_cache,
     };
+    let administration = parts.administration;
+    let remove_tenant = Box::new(move |tenant: &TenantId| administration.begin_removal(tenant));
     let issuer = issuer.map(LocalIssuer::issuer);
     let settings = fhirpool_api::Settings {
         base_url: Some(config.base_url.clone()).filter(|url| !url.is_empty()),
@@ -301,7 +344,17 @@ fn api_state(
         issuer_url: issuer.as_ref().map(|issuer| issuer.url.clone()).unwrap_or_default(),
         metrics_tenants_max: config.metrics_address().map(|_| config.metrics_tenants_max as usize),
     };
-    ApiState { interactions, signed_content: parts.signed_content, verifier, quotas, audit, settings, is_ready: parts.is_ready }
+    ApiState {
+        interactions,
+        signed_content: parts.signed_content,
+        verifier,
+        tenants: parts.tenants,
+        remove_tenant,
+        quotas,
+        audit,
+        settings,
+        is_ready: parts.is_ready,
+    }
 }
 
 fn random_seed() -> u64 {

@@ -7,6 +7,7 @@ mod lambda;
 #[cfg(feature = "embedded")]
 mod maintenance;
 mod serve;
+mod tenant;
 mod token;
 
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ enum Command {
     Config(Box<Settings>),
     /// Prints a token of the server's own issuer
     Token(token::TokenArguments),
+    /// Makes, lists, suspends, resumes and deletes tenants
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// Sends Bundles and NDJSON files to a server
     Load(LoadArguments),
     /// AWS: makes tables, search index, queue and bucket as this version needs them
@@ -93,6 +97,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(settings)) => serve::run(*settings),
         Some(Command::Config(settings)) => print_config(*settings),
         Some(Command::Token(arguments)) => token::run(arguments),
+        Some(Command::Tenant(command)) => tenant::run(command),
         Some(Command::Load(arguments)) => run_load(&arguments),
         #[cfg(feature = "aws")]
         Some(Command::Migrate(arguments)) => aws::migrate(*arguments),

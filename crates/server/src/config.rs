@@ -150,6 +150,8 @@ settings! {
     binary_inline_bytes_max: u64 = 64 * KIB, "FHIRPOOL_BINARY_INLINE_BYTES_MAX";
     /// Seconds that a signed URL for the content of a Binary is good for
     content_url_seconds: u64 = 300, "FHIRPOOL_CONTENT_URL_SECONDS";
+    /// Milliseconds between two looks of a node at the registry of tenants: so much later a tenant that is suspended is refused
+    tenant_refresh_ms: u64 = 1_000, "FHIRPOOL_TENANT_REFRESH_MS";
     /// Longest request target in bytes
     url_bytes_max: u64 = 64 * KIB, "FHIRPOOL_URL_BYTES_MAX";
     /// Most bytes of request headers

@@ -1,6 +1,7 @@
 //! The control socket of a running server: `control.sock` in the data folder, which only the folder's owner can enter.
 //!
-//! A request is one line, `backup <absolute path>`; the answer is one line, `ok <text>` or `failed <text>`.
+//! A request is one line, `backup <absolute path>` or `tenant <request>` ([`Administration::obey`]); the answer is one line,
+//! `ok <text>` or `failed <text>`.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -13,6 +14,8 @@ use fhirpool_embedded::maintenance::{BackupSummary, MaintenanceError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+
+use crate::administration::Administration;
 
 const LINE_BYTES_MAX: u64 = 8 << 10;
 
@@ -28,7 +31,7 @@ fn path(data: &Path) -> PathBuf {
 
 impl Control {
     /// Listens. The caller holds the folder's lock, so that a socket found there is a dead server's.
-    pub(crate) fn start(data: &Path, store: Arc<EmbeddedStore>) -> std::io::Result<Self> {
+    pub(crate) fn start(data: &Path, store: Arc<EmbeddedStore>, administration: Arc<Administration>) -> std::io::Result<Self> {
         let path = path(data);
         match std::fs::remove_file(&path) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
@@ -38,7 +41,7 @@ impl Control {
         let task = tokio::spawn(async move {
             // One request at a time: a second backup waits for the first.
             while let Ok((stream, _)) = listener.accept().await {
-                if let Err(cause) = answer(stream, &store).await {
+                if let Err(cause) = answer(stream, &store, &administration).await {
                     tracing::warn!(%cause, "control request failed");
                 }
             }
@@ -56,12 +59,16 @@ impl Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, store: &Arc<EmbeddedStore>) -> std::io::Result<()> {
+async fn answer(mut stream: UnixStream, store: &Arc<EmbeddedStore>, administration: &Arc<Administration>) -> std::io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let answer = match line.trim_end().split_once(' ') {
         Some(("backup", to)) => match backup(store, Path::new(to)).await {
+            Ok(said) => format!("ok {said}\n"),
+            Err(cause) => format!("failed {cause}\n"),
+        },
+        Some(("tenant", request)) => match administration.obey(request).await {
             Ok(said) => format!("ok {said}\n"),
             Err(cause) => format!("failed {cause}\n"),
         },
@@ -99,14 +106,14 @@ impl Write for SyncedFile {
     }
 }
 
-/// Asks a running server for a backup; `None` where none runs on the folder.
-pub(crate) async fn request_backup(data: &Path, to: &Path) -> std::io::Result<Option<Result<String, String>>> {
+/// Asks a running server for something; `None` where none runs on the folder.
+pub(crate) async fn request(data: &Path, request: &str) -> std::io::Result<Option<Result<String, String>>> {
     let mut stream = match UnixStream::connect(path(data)).await {
         Ok(stream) => stream,
         Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
         Err(cause) => return Err(cause),
     };
-    stream.write_all(format!("backup {}\n", to.display()).as_bytes()).await?;
+    stream.write_all(format!("{request}\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(Some(match answer.trim_end().split_once(' ') {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use fhirpool_storage::{ResourceStore, Result, SearchIndex, StorageError};
+use fhirpool_authz::{Principal, TenantId, WriteAccess};
+use fhirpool_storage::{KeyRing, ResourceStore, Result, SearchIndex, StorageError};
 
 use crate::StartError;
 use crate::assembly::Stop;
@@ -21,6 +22,19 @@ pub async fn remove(config: &Config) -> Result<()> {
     services.search.remove().await?;
     services.letters.destroy().await?;
     services.content.destroy().await
+}
+
+/// Removes whatever there is of a tenant, and tells how much of what that was, and whether the tenant has a key: for tests of
+/// what was removed before.
+pub async fn remove_tenant(config: &Config, tenant: &str) -> Result<(Vec<(&'static str, u64)>, bool)> {
+    let services = connect(config).await?;
+    let tenant = TenantId::parse(tenant).ok_or(StorageError::UnknownTenant)?;
+    let access = WriteAccess::authorize(&Principal::operator(tenant.clone()), &tenant).map_err(|_| StorageError::Denied)?;
+    let mut removed = Vec::new();
+    for part in aws::parts_of_tenants(&services) {
+        removed.extend(part.purge(&access).await?);
+    }
+    Ok((removed, services.keys.data_key(&tenant).await.is_ok()))
 }
 
 async fn connect(config: &Config) -> Result<Services> {

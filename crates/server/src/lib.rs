@@ -1,6 +1,7 @@
 //! Names concrete parts: configuration, assembly, the command line. The only composition root.
 
 mod access;
+mod administration;
 mod assembly;
 pub mod command;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod load;
 mod observed;
 mod stored_quota;
 mod telemetry;
+mod tenants;
 mod tls;
 
 pub use assembly::{Server, StartError};

@@ -77,6 +77,13 @@ pub trait KeyRing: Send + Sync {
 
     /// The tenant's key of an epoch that a stored value names; [`crate::StorageError::UnknownTenant`] if it was destroyed.
     async fn unwrap(&self, tenant: &TenantId, epoch: KeyEpoch) -> Result<Arc<TenantKey>>;
+
+    /// Drops a tenant's keys from memory: the next call looks again at what there is.
+    fn forget(&self, tenant: &TenantId);
+
+    /// Destroys all keys of a tenant for good, here at once; it never gets another, though it had none. Other nodes follow once
+    /// they forget what they keep.
+    async fn destroy(&self, tenant: &TenantId) -> Result<()>;
 }
 
 /// A data key as it is stored: readable only by who may unwrap it.

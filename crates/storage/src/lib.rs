@@ -21,6 +21,7 @@ mod migration;
 mod quota_leases;
 mod resource_store;
 mod stored_bytes;
+pub mod tenants;
 pub mod value;
 
 pub use audit::{

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fhirpool_api::{ApiState, NodeQuotas, Settings, router};
 use fhirpool_audit::sink::Sink;
@@ -17,6 +18,7 @@ use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
 use fhirpool_fhir::Definitions;
 use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
 use fhirpool_search::Extractors;
+use fhirpool_storage::tenants::{DirectorySettings, TenantDirectory};
 
 /// Rules and quotas of all kinds, wide enough for any machine.
 const ACCESS: &str = "
@@ -42,7 +44,7 @@ async fn main() {
     let tenant = TenantId::parse("demo").unwrap();
     let issuer = LocalIssuer::new(LocalKey::load_or_create(&folder.join("issuer.pem")).unwrap(), "urn:example:issuer", "fhirpool");
     let access = AccessFile::parse(ACCESS).unwrap();
-    let (interactions, audit_ports) = interactions(folder, &tenant).await;
+    let (interactions, audit_ports, tenants) = interactions(folder, &tenant).await;
     let (verifier, quotas, audit) = match mode.as_str() {
         "on" => {
             let audit = AuditTrail::start(audit_ports, &fhirpool_audit::Settings::default());
@@ -53,6 +55,8 @@ async fn main() {
     };
     let state = ApiState {
         interactions,
+        tenants,
+        remove_tenant: Box::new(|tenant| panic!("nobody administers the tenant {tenant} here")),
         signed_content: None,
         verifier: Arc::new(verifier),
         quotas: NodeQuotas::alone(quotas),
@@ -68,7 +72,7 @@ async fn main() {
     axum::serve(listener, router(Arc::new(state))).await.unwrap();
 }
 
-async fn interactions(folder: &Path, tenant: &TenantId) -> (Interactions, AuditPorts) {
+async fn interactions(folder: &Path, tenant: &TenantId) -> (Interactions, AuditPorts, Arc<TenantDirectory>) {
     let definitions = Definitions::r4();
     let extractors = Arc::new(Extractors::new(definitions.clone()));
     let clock = Arc::new(SystemClock);
@@ -79,6 +83,10 @@ async fn interactions(folder: &Path, tenant: &TenantId) -> (Interactions, AuditP
     let store = Arc::new(EmbeddedStore::open(folder, fhirpool_embedded::Settings::default(), ports).unwrap());
     store.register_tenant(tenant).await.unwrap();
     let audit_ports = AuditPorts { log: store.clone(), keys, sink: Sink::None };
+    // Nobody reads the registry again.
+    let lasting = DirectorySettings { stale_after: Duration::from_secs(86_400), ..DirectorySettings::default() };
+    let tenants = Arc::new(TenantDirectory::new(store.clone(), lasting));
+    tenants.refresh().await.unwrap();
     let interactions = Interactions {
         index: store.clone(),
         store,
@@ -91,5 +99,5 @@ async fn interactions(folder: &Path, tenant: &TenantId) -> (Interactions, AuditP
         page_tokens: PageTokens::new(&[7; 32], Arc::new(SystemRandomness::default())),
         capability_cache: CapabilityCache::default(),
     };
-    (interactions, audit_ports)
+    (interactions, audit_ports, tenants)
 }

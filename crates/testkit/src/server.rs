@@ -111,6 +111,12 @@ impl TestServer {
         self.server.launched_token(&request, &launch).expect("servers of tests have an issuer of their own").unwrap()
     }
 
+    /// A client for the administration of tenants.
+    pub fn administrator(&self) -> Client {
+        let token = self.server.admin_token("operator", 3_600).expect("servers of tests have an issuer of their own").unwrap();
+        Client::new(self.root(), Some(token))
+    }
+
     /// A practitioner's client of a tenant.
     pub fn client(&self, tenant: &str) -> Client {
         Client::new(format!("{}/tenant/{tenant}", self.root()), Some(self.token(tenant)))

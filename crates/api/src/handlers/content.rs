@@ -10,10 +10,11 @@ use http::{HeaderValue, StatusCode};
 use crate::answer::{Answer, Content};
 use crate::call::Call;
 use crate::error::{ApiError, Result};
+use crate::tenancy;
 
 /// `PUT /tenant/[tenant]/$content/Binary/[id]/[vid]?[terms and signature]`
 pub(crate) async fn upload(call: &Call<'_>, body: Body) -> Result<Answer> {
-    let (content, address) = address(call)?;
+    let (content, address) = address(call).await?;
     // The bytes are kept as they come: what is encoded would be kept encoded.
     if call.header(&CONTENT_ENCODING)?.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")) {
         return Err(ApiError::unsupported_type("content is uploaded without a Content-Encoding"));
@@ -36,7 +37,7 @@ pub(crate) async fn upload(call: &Call<'_>, body: Body) -> Result<Answer> {
 
 /// `GET` of the same.
 pub(crate) async fn download(call: &Call<'_>) -> Result<Answer> {
-    let (content, address) = address(call)?;
+    let (content, address) = address(call).await?;
     let Some((info, bytes)) = content.download(&address).await.map_err(refusal)? else {
         return Err(ApiError::not_found("the content is not there"));
     };
@@ -47,7 +48,7 @@ pub(crate) async fn download(call: &Call<'_>) -> Result<Answer> {
 /// What an upload that the client did not finish is called inside; nobody is left to read it.
 const BROKEN_OFF: &str = "the client broke off";
 
-fn address<'a>(call: &'a Call<'_>) -> Result<(&'a dyn SignedContent, SignedAddress<'a>)> {
+async fn address<'a>(call: &'a Call<'_>) -> Result<(&'a dyn SignedContent, SignedAddress<'a>)> {
     let nothing = || ApiError::not_found("there is nothing at this address");
     let content = call.state.signed_content.as_deref().ok_or_else(nothing)?;
     if call.resource_type()?.name() != "Binary" {
@@ -55,10 +56,11 @@ fn address<'a>(call: &'a Call<'_>) -> Result<(&'a dyn SignedContent, SignedAddre
     }
     let id = ResourceId::parse(call.names.id.as_deref().unwrap_or_default()).ok_or_else(nothing)?;
     let version = VersionId::parse(call.names.version.as_deref().unwrap_or_default()).ok_or_else(nothing)?;
+    tenancy::admit_signed(call.state, &call.tenant).await?;
     Ok((content, SignedAddress { tenant: &call.tenant, id, version, query: call.query() }))
 }
 
-fn refusal(error: StorageError) -> ApiError {
+pub(crate) fn refusal(error: StorageError) -> ApiError {
     match error {
         StorageError::Denied => {
             let text = "the signature does not fit this request, or its time has passed";

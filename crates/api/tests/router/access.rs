@@ -39,7 +39,7 @@ async fn another_tenants_token_is_told_the_same_whether_the_tenant_is_there_or_n
     let api = Api::new().await;
     let (other, nowhere) =
         (format!("Bearer {}", token("other", "practitioner", 0)), format!("Bearer {}", token("nowhere", "practitioner", 0)));
-    for route in ROUTES.iter().filter(|route| !route.is_open()) {
+    for route in ROUTES.iter().filter(|route| !route.is_open() && !route.action.is_administration()) {
         let (there, missing) = (call(&api, route, "acme", &other).await, call(&api, route, "missing", &other).await);
         assert_eq!((there.status, missing.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{} {}", route.method, route.pattern);
         assert_eq!(there.body, missing.body, "{}", route.pattern);
@@ -55,7 +55,7 @@ async fn another_tenants_token_is_told_the_same_whether_the_tenant_is_there_or_n
 async fn a_token_that_grants_nothing_is_forbidden_everything() {
     let api = Api::new().await;
     let nobody = format!("Bearer {}", token("acme", "visitor", 0));
-    for route in ROUTES.iter().filter(|route| !route.is_open()) {
+    for route in ROUTES.iter().filter(|route| !route.is_open() && !route.action.is_administration()) {
         let answer = call(&api, route, "acme", &nobody).await;
         assert_eq!((answer.status, answer.issue().as_str()), (StatusCode::FORBIDDEN, "forbidden"), "{} {}", route.method, route.pattern);
     }

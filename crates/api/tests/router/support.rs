@@ -1,6 +1,7 @@
 //! A router under test and what is sent to it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use fhirpool_api::{ApiState, NodeQuotas, Settings, router};
@@ -10,6 +11,7 @@ use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
 use fhirpool_fhir::Definitions;
 use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
 use fhirpool_search::Extractors;
+use fhirpool_storage::tenants::{DirectorySettings, TenantDirectory};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -17,6 +19,9 @@ use tower::ServiceExt;
 
 /// A router with the tenants `acme` and `other`.
 pub struct Api {
+    pub tenants: Arc<TenantDirectory>,
+    /// Tenants whose removal has begun.
+    pub removing: Arc<Mutex<Vec<TenantId>>>,
     router: axum::Router,
     token: String,
     folder: tempfile::TempDir,
@@ -59,6 +64,11 @@ fn issuer() -> &'static LocalIssuer {
 /// A token of a tenant and group, valid for an hour from an offset to now, in seconds.
 pub fn token(tenant: &str, group: &str, offset: i64) -> String {
     token_of(tenant, &[group], &[], &Launch::default(), offset)
+}
+
+/// A token for the administration of tenants, likewise.
+pub fn admin_token(offset: i64) -> String {
+    issuer().issue_admin("admin", 3600, SystemClock.now().0 / 1000 + offset).unwrap()
 }
 
 /// A token with these groups and scopes, launched in this context.
@@ -105,6 +115,12 @@ impl Api {
         for tenant in ["acme", "other"] {
             store.register_tenant(&TenantId::parse(tenant).unwrap()).await.unwrap();
         }
+        // Nobody reads the registry again.
+        let lasting = DirectorySettings { stale_after: Duration::from_secs(86_400), ..DirectorySettings::default() };
+        let directory = Arc::new(TenantDirectory::new(store.clone(), lasting));
+        directory.refresh().await.unwrap();
+        let (tenants, removing) = (Arc::clone(&directory), Arc::new(Mutex::new(Vec::new())));
+        let removed = Arc::clone(&removing);
         let interactions = Interactions {
             index: store.clone(),
             store,
@@ -123,12 +139,14 @@ impl Api {
             interactions,
             signed_content: Some(content),
             verifier,
+            tenants: directory,
+            remove_tenant: Box::new(move |tenant| removed.lock().unwrap().push(tenant.clone())),
             quotas: NodeQuotas::alone(quotas),
             settings,
             audit: None,
             is_ready: Box::new(is_ready),
         };
-        Self { router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }
+        Self { tenants, removing, router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }
     }
 
     /// Objects in the content store, of all tenants.

@@ -35,6 +35,7 @@
 //! [[issuer]]
 //! url = "https://issuer.example"         # the claim iss; discovery is below it
 //! audiences = ["my-app"]                 # of which aud (or client_id) must name one
+//! admin_audiences = []                   # of which aud must name one of tokens for /admin (default: it issues none)
 //! jwks_uri = "https://issuer.example/k"  # default: what discovery says
 //! algorithm = "RS256"                    # the one of all its keys (default)
 //! token_uses = ["id", "access"]          # of token_use; default: it is not looked at
@@ -129,6 +130,8 @@ struct IssuerText {
     url: String,
     #[serde(default)]
     audiences: Vec<String>,
+    #[serde(default)]
+    admin_audiences: Vec<String>,
     jwks_uri: Option<String>,
     algorithm: Option<String>,
     #[serde(default)]
@@ -398,10 +401,13 @@ fn read_issuer(text: IssuerText) -> Result<RemoteIssuer, PolicyError> {
     if let Some(uri) = text.jwks_uri.as_ref().filter(|uri| !is_safe_address(uri)) {
         return Err(PolicyError(format!("{place}: jwks_uri: found {uri:?}; allowed: {SAFE_ADDRESS}")));
     }
-    if text.audiences.is_empty() && text.audience_bases.is_empty() {
+    if text.audiences.is_empty() && text.audience_bases.is_empty() && text.admin_audiences.is_empty() {
         return Err(PolicyError(format!(
             "{place}: found neither audiences nor audience_bases; allowed: at least one, or any token passes"
         )));
+    }
+    if let Some(audience) = text.admin_audiences.iter().find(|audience| text.audiences.contains(audience)) {
+        return Err(PolicyError(format!("{place}: admin_audiences: found {audience:?}, which is among audiences; allowed: others")));
     }
     if let Some(base) = text.audience_bases.iter().find(|base| base.is_empty() || base.ends_with('/')) {
         return Err(PolicyError(format!("{place}: audience_bases: found {base:?}; allowed: a URL without a slash at its end")));
@@ -411,8 +417,8 @@ fn read_issuer(text: IssuerText) -> Result<RemoteIssuer, PolicyError> {
         PolicyError(format!("{place}: algorithm: found {name:?}; allowed: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384"))
     })?;
     let tenants = read_tenants(&place, &text.tenants)?;
-    let IssuerText { url, audiences, jwks_uri, token_uses, audience_bases, .. } = text;
-    Ok(RemoteIssuer { url, jwks_uri, algorithm, audiences, tenant_audience_bases: audience_bases, token_uses, tenants })
+    let IssuerText { url, audiences, admin_audiences, jwks_uri, token_uses, audience_bases, .. } = text;
+    Ok(RemoteIssuer { url, jwks_uri, algorithm, audiences, admin_audiences, tenant_audience_bases: audience_bases, token_uses, tenants })
 }
 
 fn check_server(server: &AuthorizationServer) -> Result<(), PolicyError> {

@@ -6,7 +6,7 @@ use fhirpool_fhir::json::{Document, Value};
 use fhirpool_fhir::{ResourceKey, ResourceType};
 
 use super::signed::parse_object;
-use super::{Issuer, TokenError, TokenVerifier};
+use super::{Administrator, Issuer, TokenError, TokenVerifier};
 use crate::smart::{Scopes, own_resource};
 use crate::{Launch, Policy, Principal, TenantId};
 
@@ -64,6 +64,28 @@ pub(super) fn principal_of(claims: &Document, issuer: &Issuer, policy: &Policy, 
         grants: grants.into(),
     };
     Ok((principal, expires))
+}
+
+/// The administrator of verified claims, and the scopes.
+pub(super) fn administrator_of(claims: &Document, issuer: &Issuer, now: i64) -> Result<(Administrator, Vec<String>), TokenError> {
+    let claims = claims.root();
+    check_times(claims, now)?;
+    check_use(claims, issuer)?;
+    let audiences = audiences_of(claims)?;
+    let client = if claims.get("aud").is_none() { optional_text(claims, "client_id")? } else { None };
+    let is_own = |audience: &str| issuer.admin_audiences.iter().any(|own| own == audience);
+    if !audiences.iter().any(|audience| is_own(audience)) && !client.is_some_and(|client| is_own(&client)) {
+        return Err(TokenError::Audience);
+    }
+    let names_tenant = ["custom:tenantId", "tenantId"].iter().any(|name| claims.get(name).is_some());
+    if names_tenant || audiences.iter().any(|audience| tenant_in(issuer, audience).is_some()) {
+        return Err(TokenError::OfTenant);
+    }
+    let subject = required_text(claims, "sub")?;
+    if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX {
+        return Err(TokenError::Claim("sub"));
+    }
+    Ok((Administrator { issuer: issuer.url.as_str().into(), subject: subject.into() }, scopes_of(claims)?))
 }
 
 /// The scopes: `scope`, a text (RFC 8693, section 4.2), or `scp` where that is absent, a list as some issuers have it.

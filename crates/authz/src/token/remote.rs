@@ -16,6 +16,8 @@ pub struct RemoteIssuer {
     pub algorithm: Algorithm,
     /// As [`Issuer::audiences`].
     pub audiences: Vec<String>,
+    /// As [`Issuer::admin_audiences`].
+    pub admin_audiences: Vec<String>,
     /// As [`Issuer::tenant_audience_bases`].
     pub tenant_audience_bases: Vec<String>,
     /// As [`Issuer::token_uses`].
@@ -30,6 +32,7 @@ impl RemoteIssuer {
         Issuer {
             url: self.url.clone(),
             audiences: self.audiences.clone(),
+            admin_audiences: self.admin_audiences.clone(),
             tenant_audience_bases: self.tenant_audience_bases.clone(),
             token_uses: self.token_uses.clone(),
             tenants: self.tenants.clone(),

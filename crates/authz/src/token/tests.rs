@@ -14,6 +14,7 @@ const URL: &str = "https://issuer.example";
 
 fn verifier() -> TokenVerifier {
     TokenVerifier::new(vec![Issuer {
+        admin_audiences: vec!["admin".into()],
         url: URL.into(),
         audiences: vec!["app".into()],
         tenant_audience_bases: vec!["https://fhir.example".into()],
@@ -206,6 +207,7 @@ fn a_kept_verdict_ends_with_its_token_and_with_its_issuers_keys() {
     assert_eq!(verifier.verify(&token, NOW + 60).err(), Some(TokenError::Expired));
     let without_keys = KeySet::from_jwks(b"{\"keys\":[]}", Algorithm::Rs256).unwrap();
     let issuer = Issuer {
+        admin_audiences: Vec::new(),
         keys: without_keys,
         url: URL.into(),
         audiences: vec![],
@@ -215,6 +217,48 @@ fn a_kept_verdict_ends_with_its_token_and_with_its_issuers_keys() {
     };
     verifier.set_issuer(issuer);
     assert_eq!(verifier.verify(&token, NOW).err(), Some(TokenError::UnknownKey));
+}
+
+#[test]
+fn a_tenants_verdicts_are_forgotten_and_no_others() {
+    let verifier = verifier();
+    let token = |tenant: &str| shared_test_key().sign(&claims(&[("custom:tenantId", &format!("\"{tenant}\""))])).unwrap();
+    let (acme, b) = (token("acme"), token("b"));
+    let (first, other) = (verifier.verify(&acme, NOW).unwrap(), verifier.verify(&b, NOW).unwrap());
+    verifier.forget_tenant(first.tenant());
+    assert!(!Arc::ptr_eq(&first, &verifier.verify(&acme, NOW).unwrap()));
+    assert!(Arc::ptr_eq(&other, &verifier.verify(&b, NOW).unwrap()));
+}
+
+#[test]
+fn tenants_are_administered_by_tokens_of_their_own_kind_alone() {
+    let admin = |changes: &[(&str, &str)]| {
+        let good = [("custom:tenantId", ""), ("cognito:groups", ""), ("aud", "\"admin\""), ("scope", "\"a fhirpool/tenants\"")];
+        let kept = good.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let changes: Vec<_> = kept.chain(changes).copied().collect();
+        let token = shared_test_key().sign(&claims(&changes)).unwrap();
+        let verdict = at_once(verifier().verify_admin_or_fetch(&token, NOW));
+        (verdict, verifier().verify(&token, NOW))
+    };
+    let (administrator, principal) = admin(&[]);
+    assert_eq!(administrator.unwrap().subject(), "someone");
+    assert_eq!(principal.err(), Some(TokenError::Audience), "it is no tenant's");
+    let refused = |changes: &[(&str, &str)]| admin(changes).0.unwrap_err();
+    for scope in ["", "\"\"", "\"fhirpool/tenant\"", "\"system/*.cruds\""] {
+        assert_eq!(refused(&[("scope", scope)]), AdminError::Scope, "{scope}");
+    }
+    for audience in ["\"app\"", "\"Admin\"", "[]", ""] {
+        assert_eq!(refused(&[("aud", audience)]), AdminError::Token(TokenError::Audience), "{audience}");
+    }
+    let of_tenant = AdminError::Token(TokenError::OfTenant);
+    for claim in ["custom:tenantId", "tenantId"] {
+        assert_eq!(refused(&[(claim, "\"acme\"")]), of_tenant);
+        assert_eq!(refused(&[(claim, "null")]), of_tenant);
+    }
+    assert_eq!(refused(&[("aud", "[\"admin\",\"https://fhir.example/tenant/acme\"]")]), of_tenant);
+    assert_eq!(refused(&[("exp", "1")]), AdminError::Token(TokenError::Expired));
+    assert_eq!(refused(&[("token_use", "\"refresh\"")]), AdminError::Token(TokenError::TokenUse));
+    assert_eq!(refused(&[("sub", "\"\"")]), AdminError::Token(TokenError::Claim("sub")));
 }
 
 fn public_pem(key: &crate::LocalKey) -> String {

@@ -48,6 +48,10 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), next: AtomicU64::new(1) })
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn path(&self, object: &ObjectName) -> PathBuf {
         self.folder.join(object.as_str())
     }
@@ -144,7 +148,7 @@ impl Drop for NewFile {
     }
 }
 
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|error| StorageError::Unavailable(format!("content file: {error}")))?;
     done.map_err(|error| unavailable(&error))
@@ -168,6 +172,6 @@ fn make_folders(top: &Path, path: &Path) -> std::io::Result<()> {
 }
 
 /// Makes what happened to a name lasting.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use fhirpool_authz::{Principal, ReadAccess, WriteAccess};
+use fhirpool_fhir::Timestamp;
+use fhirpool_storage::tenants::{
+    DirectorySettings, TenantDirectory, TenantRecord, TenantRegistry, TenantState, change_tenant, register_tenant,
+};
 use fhirpool_storage::{
     FeedPosition, KeyEpoch, Lease, Leases, MIGRATIONS, MigrationPart, MigrationRecord, PendingSweep, QuotaLeases, ShardId, WrappedKey,
     WrappedKeys, WriteMarks, apply_migrations, missing_migrations,
@@ -11,7 +15,6 @@ use fhirpool_storage::{
 use super::*;
 use crate::Schema;
 use crate::client::ConnectionSettings;
-use crate::tenants::Tenants;
 use crate::testing::{NamedKeys, Tables, read_access, settings, tenant, write_access};
 
 fn lease(owner: &str, counter: u64) -> Lease {
@@ -93,31 +96,45 @@ async fn a_mark_is_its_clients_and_never_goes_back() {
     assert_eq!(one_node.marked_until(elsewhere.as_read()).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_tenant_that_one_node_registers_another_soon_knows() {
+async fn registry() -> fhirpool_storage::tenants::conformance::Made {
     let tables = Tables::new().await;
-    let (one_node, other_node) = (TenantRegistry::new(tables.client.clone()), TenantRegistry::new(tables.client.clone()));
-    assert!(!other_node.is_known(&tenant("acme")).await.unwrap());
-    let registered = futures_util::future::join_all((0..4).map(|_| one_node.register(&TENANT))).await;
-    assert_eq!(registered.into_iter().filter(|registered| *registered == Ok(true)).count(), 1);
-    assert!(one_node.is_known(&tenant("acme")).await.unwrap());
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while !other_node.is_known(&tenant("acme")).await.unwrap() {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::task::yield_now().await;
-    }
-    assert!(!other_node.is_known(&tenant("demo")).await.unwrap());
-    assert_eq!(other_node.list().await.unwrap(), [tenant("acme")]);
+    (Arc::new(Control::new(tables.client.clone())), Box::new(tables))
+}
+
+fhirpool_storage::registry_conformance!(super::registry);
+
+#[tokio::test]
+async fn a_tenant_of_an_earlier_version_is_one_that_is_active() {
+    let tables = Tables::new().await;
+    let control = Control::new(tables.client.clone());
+    let mut item = key("R", "old");
+    item.insert("s".into(), AttributeValue::S("open".into()));
+    item.insert("a".into(), crate::item::number(1_700_000_000_123_456_i64));
+    tables.client.put(Operation("test"), Table::Control, &item, &crate::client::Condition::None).await.unwrap();
+    let old = TenantRecord::unrecorded(tenant("old"), Some(Timestamp(1_700_000_000_123)));
+    assert_eq!(TenantRegistry::list(&control).await.unwrap(), [old]);
+    let suspended = change_tenant(&control, &tenant("old"), TenantState::Suspended, Timestamp(5)).await.unwrap().unwrap().unwrap();
+    assert_eq!(
+        (suspended.state, suspended.revision, suspended.created_at),
+        (TenantState::Suspended, 1, Some(Timestamp(1_700_000_000_123)))
+    );
+    assert_eq!(TenantRegistry::read(&control, &tenant("old")).await.unwrap(), Some(suspended));
+}
+
+#[tokio::test]
+async fn asking_for_tenants_again_and_again_costs_little() {
+    let tables = Tables::new().await;
+    let control = Arc::new(Control::new(tables.client.clone()));
+    assert_eq!(register_tenant(&*control, &tenant("acme"), Timestamp(0)).await, Ok(TenantState::Active));
+    let node = TenantDirectory::new(control, DirectorySettings::default());
     let before = tables.client.costs().units();
     for _ in 0..1_000 {
-        assert!(other_node.is_known(&tenant("acme")).await.unwrap());
-        assert!(!other_node.is_known(&tenant("demo")).await.unwrap());
+        assert!(node.is_kept(&tenant("acme")).await.unwrap());
+        assert!(!node.is_kept(&tenant("demo")).await.unwrap());
     }
     let reads = tables.client.costs().units().since(&before).reads();
     assert!(reads <= 20.0, "asking for tenants cost {reads} units");
 }
-
-static TENANT: std::sync::LazyLock<fhirpool_authz::TenantId> = std::sync::LazyLock::new(|| tenant("acme"));
 
 #[tokio::test]
 async fn all_nodes_share_a_secret() {

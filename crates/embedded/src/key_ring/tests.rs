@@ -60,12 +60,22 @@ async fn destroyed_keys_are_gone() {
     let folder = tempfile::tempdir().unwrap();
     let ring = LocalKeyRing::open(folder.path()).unwrap();
     ring.data_key(&tenant("a")).await.unwrap();
-    ring.destroy(&tenant("a")).unwrap();
+    ring.destroy(&tenant("a")).await.unwrap();
     for ring in [ring, LocalKeyRing::open(folder.path()).unwrap()] {
         assert!(matches!(ring.unwrap(&tenant("a"), KeyEpoch(1)).await, Err(StorageError::UnknownTenant)));
         assert!(matches!(ring.data_key(&tenant("a")).await, Err(StorageError::UnknownTenant)), "it gets no new one");
         assert!(matches!(ring.rotate(&tenant("a")), Err(KeyRingError::Destroyed(_))));
         assert_eq!(ring.data_key(&tenant("b")).await.unwrap().epoch(), KeyEpoch(1));
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_without_keys_gets_none_once_they_are_destroyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = LocalKeyRing::open(folder.path()).unwrap();
+    ring.destroy(&tenant("a")).await.unwrap();
+    for ring in [ring, LocalKeyRing::open(folder.path()).unwrap()] {
+        assert!(matches!(ring.data_key(&tenant("a")).await, Err(StorageError::UnknownTenant)));
     }
 }
 

@@ -19,7 +19,7 @@ use crate::committer::{DatabaseError, check_format};
 use crate::database::{Bytes, Database, Snapshot, Space};
 use crate::feed::{PART_BYTES, read_part, write_entry};
 use crate::keys::{FeedPlace, FeedRange, ResourceSlot, parse_version};
-use crate::meta::{CLOCK_KEY, Clock, read_tenants, tenant_key};
+use crate::meta::{CLOCK_KEY, Clock, TENANTS_EPOCH_KEY, read_tenants, read_tenants_epoch, tenant_key, write_tenant};
 use crate::record::Head;
 use crate::store::DATABASE_FOLDER;
 use crate::tenants::TenantNumber;
@@ -95,9 +95,10 @@ pub(super) fn repair(folder: &Path, database: Database, keys: &mut Keys, extract
         report: RepairReport { old: beside.join(DATABASE_FOLDER), ..RepairReport::default() },
     };
     let mut filling = Filling::new(&rebuilt);
-    for (tenant, number) in tenants.all() {
-        filling.put(Space::Meta, tenant_key(&tenant), number.0.to_be_bytes())?;
+    for (id, tenant) in tenants.all() {
+        filling.put(Space::Meta, tenant_key(&id), write_tenant(tenant.number, &tenant.record))?;
     }
+    filling.put(Space::Meta, TENANTS_EPOCH_KEY, read_tenants_epoch(&old)?.to_be_bytes())?;
     let names = Names::of(&tenants);
     for slot in repair.slots() {
         repair.resource(&names, &slot, &mut filling)?;

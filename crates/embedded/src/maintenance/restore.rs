@@ -1,10 +1,12 @@
 //! From a backup to a store: its values as they are, and the index made anew.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
 use fhirpool_fhir::ResourceKey;
 use fhirpool_storage::StorageError;
+use fhirpool_storage::tenants::{TenantRecord, TenantState};
 
 use super::index::Filling;
 use super::{Extraction, Keys, MaintenanceError, Names, Result, backup, sync_folder, unfinished};
@@ -12,8 +14,9 @@ use crate::Settings;
 use crate::committer::{DatabaseError, check_format};
 use crate::database::{Database, Space};
 use crate::keys::ResourceSlot;
-use crate::meta::{Clock, read_tenants};
+use crate::meta::{Clock, TENANT_PREFIX, read_tenant, read_tenants, write_tenant};
 use crate::store::DATABASE_FOLDER;
+use crate::tenants::TenantNumber;
 
 /// What was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct RestoreSummary {
     pub resources: u64,
     /// Items of the backup.
     pub items: u64,
+    /// Tenants that are left out: their keys were destroyed since the backup was made.
+    pub forgotten: u64,
     /// The last commit in it.
     pub sequence: u64,
 }
@@ -37,25 +42,39 @@ pub(super) fn restore(folder: &Path, from: &mut dyn Read, keys: &mut Keys, extra
         std::fs::remove_dir_all(&path)?;
     }
     let database = Database::open(&path, &Settings::default()).map_err(DatabaseError::from)?;
-    let items = copy(&database, from)?;
+    let (items, forgotten) = copy(&database, from, keys)?;
     check_format(&database)?;
     let resources = rebuild(&database, keys, extraction)?;
     let sequence = Clock::read(&database.snapshot())?.sequence;
     drop(database);
     std::fs::rename(&path, &place)?;
     sync_folder(folder)?;
-    Ok(RestoreSummary { resources, items, sequence })
+    Ok(RestoreSummary { resources, items, forgotten, sequence })
 }
 
-fn copy(database: &Database, from: &mut dyn Read) -> Result<u64> {
+/// Gives the number of items, and of the tenants that were left out.
+fn copy(database: &Database, from: &mut dyn Read, keys: &Keys) -> Result<(u64, u64)> {
     let mut filling = Filling::new(database);
-    let mut items = 0;
+    let (mut items, mut forgotten) = (0, HashSet::new());
     backup::read(from, |space, key, value| {
         items += 1;
+        if space == Space::Meta && key.starts_with(TENANT_PREFIX) {
+            // Tenants come ahead of what they have.
+            let (number, record) = read_tenant(key, value)?;
+            if keys.newest(&record.id).err() == Some(StorageError::UnknownTenant) {
+                forgotten.insert(number);
+                let deleted = TenantRecord { state: TenantState::Deleted, revision: record.revision + 1, ..record };
+                return filling.put(space, key, write_tenant(number, &deleted));
+            }
+        } else if space != Space::Meta
+            && key.first_chunk().is_some_and(|number| forgotten.contains(&TenantNumber(u32::from_be_bytes(*number))))
+        {
+            return Ok(());
+        }
         filling.put(space, key, value)
     })?;
     filling.finish()?;
-    Ok(items)
+    Ok((items, forgotten.len() as u64))
 }
 
 /// Makes the index of all resources; gives their number.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use fhirpool_fhir::{Timestamp, VersionId};
 use fhirpool_storage::{AuditBlock, AuditLog, BlockName, Content, HistoryRequest, HistoryScope, KeyRing, ResourceStore};
 
+mod forgotten;
+
 use super::*;
 use crate::LocalKeyRing;
 use crate::database::{Batch, Space};

@@ -79,6 +79,7 @@ impl Pool {
     /// The pool as an issuer; its tokens name AWS, its keys are on this machine.
     fn issuer(&self, tenants: &[&str]) -> RemoteIssuer {
         RemoteIssuer {
+            admin_audiences: Vec::new(),
             jwks_uri: Some(format!("{}/{}/.well-known/jwks.json", self.endpoint, self.id)),
             audiences: vec![self.client.clone()],
             token_uses: vec!["id".into()],

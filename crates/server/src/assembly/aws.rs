@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fhirpool_dynamodb::TenantItems;
 use fhirpool_indexer::Indexer;
 use fhirpool_storage::Leases;
+use fhirpool_storage::tenants::{DirectorySettings, PurgeTenant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,11 +20,15 @@ pub(crate) use self::node::Node;
 pub(crate) use self::services::Services;
 use super::StartError;
 use super::parts::Parts;
+use crate::administration::{Administration, Settling};
 use crate::config::Config;
 
 /// How often the store is asked whether it answers, and how long that may take.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
 const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What a request takes from the door to its route.
+const ADMITTED_MARGIN: Duration = Duration::from_millis(500);
 
 /// The name of the secret that seals page links.
 const PAGE_TOKENS: &str = "page-tokens";
@@ -31,9 +37,7 @@ const PAGE_TOKENS: &str = "page-tokens";
 pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
     let services = Services::connect(config).await?;
     services.check().await?;
-    for tenant in config.tenants() {
-        services.tenants.register(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
-    }
+    super::register_tenants(config, &services.tenants).await?;
     let page_token_key = services.control.secret(PAGE_TOKENS).await.map_err(StartError::Service)?;
     if config.base_url.is_empty() {
         tracing::warn!(
@@ -47,6 +51,8 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
     let answers = Arc::new(AtomicBool::new(true));
     let looking = tokio::spawn(look(Arc::new(services.control.clone()), Arc::clone(&answers)));
     Ok(Parts {
+        administration: administer(config, &services),
+        tenants: Arc::clone(&services.tenants),
         store: Arc::clone(&node.marked) as _,
         index: Arc::clone(&node.index) as _,
         content: Arc::clone(&services.content) as _,
@@ -70,6 +76,27 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
             })
         }),
     })
+}
+
+/// What administers the tenants of the services.
+pub(crate) async fn administration(config: &Config) -> Result<Arc<Administration>, StartError> {
+    let services = Services::connect(config).await?;
+    services.check().await?;
+    services.tenants.refresh().await.map_err(StartError::Registry)?;
+    Ok(administer(config, &services))
+}
+
+fn administer(config: &Config, services: &Services) -> Arc<Administration> {
+    let clocks = Duration::from_millis(config.clock_margin_ms);
+    let admitted = DirectorySettings::default().stale_after + ADMITTED_MARGIN + clocks;
+    let settling = Settling { admitted, under_way: super::request_time_max(config) };
+    Administration::new(Arc::clone(&services.tenants), Arc::clone(&services.keys) as _, parts_of_tenants(services), settling)
+}
+
+/// All that keeps something of tenants.
+pub(crate) fn parts_of_tenants(services: &Services) -> Vec<Arc<dyn PurgeTenant>> {
+    let items = TenantItems::new(services.dynamo.clone());
+    vec![Arc::new(items), Arc::clone(&services.search) as _, Arc::clone(&services.content) as _]
 }
 
 async fn end(indexer: Option<JoinHandle<()>>) -> Option<Result<(), tokio::task::JoinError>> {

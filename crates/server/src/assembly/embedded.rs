@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, SearchSettings, Settings};
@@ -12,8 +13,12 @@ use fhirpool_fhir::Definitions;
 use fhirpool_interactions::{Clock, Randomness, SystemClock, SystemRandomness};
 use fhirpool_search::Extractors;
 
+use fhirpool_storage::KeyRing;
+use fhirpool_storage::tenants::{DirectorySettings, PurgeTenant, TenantDirectory};
+
 use super::StartError;
 use super::parts::Parts;
+use crate::administration::{Administration, Settling};
 use crate::config::Config;
 use crate::control::Control;
 
@@ -27,6 +32,7 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     let keys = Arc::new(LocalKeyRing::open(&config.data)?);
     let content = LocalSettings { folder: config.data.join(CONTENT_FOLDER), length_max: config.body_bytes_max };
     let (content_keys, now) = (Arc::clone(&keys) as _, Arc::new(|| SystemClock.now()));
+    let ring: Arc<dyn KeyRing> = Arc::clone(&keys) as _;
     let settings = Settings {
         cache_bytes: config.block_cache_bytes,
         search: SearchSettings {
@@ -40,12 +46,16 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     let store = Arc::new(EmbeddedStore::open(&config.data, settings, Ports { keys, extractors: Arc::clone(&extractors), now })?);
     // Behind the store, whose lock keeps other processes out of the folder.
     let content = Arc::new(LocalContent::open(&content, content_keys, Arc::new(|| SystemClock.now().0.div_euclid(1000)))?);
-    for tenant in config.tenants() {
-        store.register_tenant(&tenant).await.map_err(|cause| StartError::Tenant(tenant, cause))?;
-    }
+    // All of the process comes in here: whoever is let in is under way already when the tenant is closed.
+    let settling = Settling { admitted: Duration::ZERO, under_way: super::request_time_max(config) };
+    let (tenants, administration) = administer(&store, &content, ring, settling);
+    super::register_tenants(config, &tenants).await?;
+    administration.resume_removals().await.map_err(StartError::Registry)?;
     let page_token_key = page_token_key(&config.data).map_err(StartError::Data)?;
-    let control = Control::start(&config.data, Arc::clone(&store)).map_err(StartError::Data)?;
+    let control = Control::start(&config.data, Arc::clone(&store), Arc::clone(&administration)).map_err(StartError::Data)?;
     Ok(Parts {
+        administration,
+        tenants,
         index: Arc::clone(&store) as _,
         audit_log: Arc::clone(&store) as _,
         keys: audit_keys,
@@ -60,6 +70,32 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
         is_ready: Box::new(|| true),
         stop: Box::new(|| Box::pin(control.stop())),
     })
+}
+
+/// What administers the tenants of a data folder that no server has open.
+pub(crate) async fn administration(config: &Config) -> Result<Arc<Administration>, StartError> {
+    let keys = Arc::new(LocalKeyRing::open(&config.data)?);
+    let extractors = Arc::new(Extractors::new(Definitions::r4()));
+    let ports = Ports { keys: Arc::clone(&keys) as _, extractors, now: Arc::new(|| SystemClock.now()) };
+    let store = Arc::new(EmbeddedStore::open(&config.data, Settings::default(), ports)?);
+    let content = LocalSettings { folder: config.data.join(CONTENT_FOLDER), length_max: config.body_bytes_max };
+    let content = LocalContent::open(&content, Arc::clone(&keys) as _, Arc::new(|| SystemClock.now().0.div_euclid(1000)))?;
+    let (directory, administration) = administer(&store, &Arc::new(content), keys, Settling::default());
+    directory.refresh().await.map_err(StartError::Registry)?;
+    Ok(administration)
+}
+
+fn administer(
+    store: &Arc<EmbeddedStore>,
+    content: &Arc<LocalContent>,
+    keys: Arc<dyn KeyRing>,
+    settling: Settling,
+) -> (Arc<TenantDirectory>, Arc<Administration>) {
+    let directory = Arc::new(TenantDirectory::new(Arc::clone(store) as _, DirectorySettings::default()));
+    let ring = Arc::clone(&keys);
+    directory.on_change(Box::new(move |tenant, _| ring.forget(tenant)));
+    let parts: Vec<Arc<dyn PurgeTenant>> = vec![Arc::clone(store) as _, Arc::clone(content) as _];
+    (Arc::clone(&directory), Administration::new(directory, keys, parts, settling))
 }
 
 /// The key that seals page links; made on first start. Losing it only ends the links that are out.

@@ -5,10 +5,17 @@ use std::sync::Arc;
 
 use fhirpool_fhir::Definitions;
 use fhirpool_search::Extractors;
+use fhirpool_storage::tenants::TenantDirectory;
 use fhirpool_storage::{AuditLog, ContentStore, KeyRing, QuotaLeases, ResourceStore, SearchIndex, SignedContent, StoredBytes};
+
+use crate::administration::Administration;
 
 /// The parts below HTTP.
 pub(crate) struct Parts {
+    /// Removes tenants.
+    pub administration: Arc<Administration>,
+    /// How tenants stand; read once by now.
+    pub tenants: Arc<TenantDirectory>,
     pub store: Arc<dyn ResourceStore>,
     pub index: Arc<dyn SearchIndex>,
     pub content: Arc<dyn ContentStore>,

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fhirpool_audit::{Reader, Verified, verify};
-use fhirpool_authz::{Principal, ReadAccess};
+use fhirpool_authz::{Principal, ReadAccess, TenantId};
 use fhirpool_indexer::lambda::LambdaPorts;
 use fhirpool_indexer::{Indexer, RebuildPorts, RedrivePorts, rebuild, redrive as take_letters};
 
@@ -12,7 +13,7 @@ use super::serve::wait_for_signal;
 use super::{Failure, Settings};
 use crate::assembly::aws::{Node, Services};
 use crate::config::{Config, Profile};
-use crate::telemetry;
+use crate::{telemetry, tenants};
 
 /// What to do, with which settings.
 #[derive(Debug, clap::Args)]
@@ -123,7 +124,7 @@ pub(super) fn reindex(settings: Settings) -> Result<ExitCode, Failure> {
             extraction: node.extraction,
             watermarks: node.watermarks,
             clock: node.clock,
-            tenants: services.tenants.list().await?,
+            tenants: kept_tenants(&services).await?,
         };
         let rebuilt = rebuild(&ports, &node.indexer_settings).await?;
         println!("read {} resources; the old index held {}, the new one holds {}", rebuilt.read, rebuilt.old, rebuilt.new);
@@ -136,7 +137,7 @@ pub(super) fn rotate_keys(settings: Settings) -> Result<ExitCode, Failure> {
     in_runtime(&config, async {
         let services = Services::connect(&config).await?;
         services.check().await?;
-        let known = services.tenants.list().await?;
+        let known = kept_tenants(&services).await?;
         if config.tenants().next().is_none() {
             return Err("tenant: found none; allowed: at least one".into());
         }
@@ -185,9 +186,18 @@ fn resolve(settings: Settings) -> Result<Config, Failure> {
     }
 }
 
+/// The tenants whose resources are there.
+async fn kept_tenants(services: &Services) -> Result<Vec<TenantId>, Failure> {
+    let records = services.tenants.registry().list().await?;
+    Ok(records.into_iter().filter(|record| record.state.is_kept()).map(|record| record.id).collect())
+}
+
 async fn connect(config: &Config) -> Result<(Services, Node), Failure> {
     let services = Services::connect(config).await?;
     services.check().await?;
+    services.tenants.refresh().await?;
+    // It ends with the process.
+    tenants::watch(&services.tenants, Duration::from_millis(config.tenant_refresh_ms));
     let node = Node::new(config, &services, None);
     Ok((services, node))
 }

@@ -146,7 +146,7 @@ pub(super) fn verify(arguments: &FolderArguments) -> Result<ExitCode, Failure> {
 pub(super) fn backup(arguments: &BackupArguments) -> Result<ExitCode, Failure> {
     let to = std::path::absolute(&arguments.to)?;
     let said = in_runtime(async {
-        match control::request_backup(&arguments.data, &to).await? {
+        match control::request(&arguments.data, &format!("backup {}", to.display())).await? {
             Some(answer) => answer.map_err(Failure::from),
             None => {
                 let summary = maintenance::backup(&arguments.data, control::new_file(&to)?).await?;
@@ -175,6 +175,9 @@ pub(super) fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Failure>
     let files = content_copy::copy_in(&arguments.from, &arguments.data)?;
     let restored = maintenance::restore(&arguments.data, BufReader::new(from), keys, extraction(&arguments.base_url));
     let summary = in_runtime(restored)??;
+    if summary.forgotten > 0 {
+        println!("left out {} tenants whose keys were destroyed since the backup was made", summary.forgotten);
+    }
     println!("restored {} resources and {files} files of content to {}", summary.resources, arguments.data.display());
     Ok(ExitCode::SUCCESS)
 }

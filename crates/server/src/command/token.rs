@@ -16,8 +16,11 @@ pub(super) struct TokenArguments {
     #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
     data: PathBuf,
     /// The tenant
-    #[arg(long)]
-    tenant: String,
+    #[arg(long, required_unless_present = "admin")]
+    tenant: Option<String>,
+    /// A token for the administration of tenants (`/admin/tenants`) instead of one of a tenant
+    #[arg(long, conflicts_with_all = ["tenant", "group", "scope", "patient", "fhir_user"])]
+    admin: bool,
     /// A group, such as practitioner, non-practitioner or auditor; may be given several times. Without any: practitioner
     #[arg(long)]
     group: Vec<String>,
@@ -42,8 +45,14 @@ pub(super) struct TokenArguments {
 }
 
 pub(super) fn run(arguments: TokenArguments) -> Result<ExitCode, Failure> {
-    let tenant = TenantId::parse(&arguments.tenant)
-        .ok_or_else(|| format!("tenant: found {}; allowed: 1 to 64 letters, digits, `-` and `_`", arguments.tenant))?;
+    if arguments.admin {
+        let issuer = issuer::load(&arguments.data, &arguments.audience)?;
+        println!("{}", issuer.issue_admin(&arguments.subject, arguments.ttl, issuer::now())?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tenant = arguments.tenant.unwrap_or_default();
+    let tenant =
+        TenantId::parse(&tenant).ok_or_else(|| format!("tenant: found {tenant}; allowed: 1 to 64 letters, digits, `-` and `_`"))?;
     let groups = if arguments.group.is_empty() && arguments.scope.is_empty() { vec!["practitioner".to_owned()] } else { arguments.group };
     let request = TokenRequest { tenant, subject: arguments.subject, groups, scopes: arguments.scope, ttl_s: arguments.ttl };
     let launch = Launch { patient: arguments.patient, encounter: None, user: arguments.fhir_user };

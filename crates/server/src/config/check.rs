@@ -67,6 +67,7 @@ impl Config {
             ("body_bytes_max", self.body_bytes_max, 1 << 10, 4 << 30),
             ("binary_inline_bytes_max", self.binary_inline_bytes_max, 0, 64 * MIB),
             ("content_url_seconds", self.content_url_seconds, 1, 7 * 86_400),
+            ("tenant_refresh_ms", self.tenant_refresh_ms, 10, 4_000),
             ("url_bytes_max", self.url_bytes_max, 256, MIB),
             ("header_bytes_max", self.header_bytes_max, 8 << 10, MIB),
             ("json_depth_max", self.json_depth_max, 10, 1_000),

@@ -47,7 +47,7 @@ impl Node {
         let ports = StorePorts {
             keys: Arc::clone(&services.keys) as _,
             content: Arc::clone(&services.content) as _,
-            tenants: Arc::new(services.tenants.clone()),
+            tenants: Arc::clone(&services.tenants) as _,
             extractors: Arc::clone(&extractors),
             base: Arc::clone(&base),
             clock: Arc::new(now_us),

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fhirpool_binary::{S3Content, S3Settings};
-use fhirpool_dynamodb::{Client, ConnectionSettings, Control, DynamoAuditLog, Schema, TenantRegistry};
+use fhirpool_dynamodb::{Client, ConnectionSettings, Control, DynamoAuditLog, Schema};
 use fhirpool_fhir::Definitions;
 use fhirpool_kms::KmsKeyRing;
 use fhirpool_opensearch::{Login, OpenSearch, OpenSearchSettings};
 use fhirpool_sqs::Queue;
-use fhirpool_storage::{Migrate, Result, apply_migrations, missing_migrations};
+use fhirpool_storage::tenants::{DirectorySettings, TenantDirectory};
+use fhirpool_storage::{KeyRing, Migrate, Result, apply_migrations, missing_migrations};
 
 use crate::assembly::StartError;
 use crate::config::{Config, ConfigError};
@@ -19,7 +20,8 @@ pub(crate) struct Services {
     pub dynamo: Client,
     pub schema: Schema,
     pub control: Control,
-    pub tenants: TenantRegistry,
+    /// Drops keys of tenants whose state changes.
+    pub tenants: Arc<TenantDirectory>,
     pub keys: Arc<KmsKeyRing>,
     pub content: Arc<S3Content>,
     pub search: Arc<OpenSearch>,
@@ -42,6 +44,9 @@ impl Services {
         let kms = fhirpool_kms::client(&kms).await;
         let keys = KmsKeyRing::new(kms, &config.kms_key, Arc::new(control.clone()), &fhirpool_kms::Limits::default());
         let keys = Arc::new(keys);
+        let tenants = Arc::new(TenantDirectory::new(Arc::new(control.clone()), DirectorySettings::default()));
+        let ring = Arc::clone(&keys);
+        tenants.on_change(Box::new(move |tenant, _| ring.forget(tenant)));
         let s3 = S3Settings {
             endpoint: given(&config.s3_endpoint),
             public_endpoint: given(&config.s3_public_endpoint),
@@ -53,7 +58,7 @@ impl Services {
         let sqs = fhirpool_sqs::Settings { endpoint: given(&config.sqs_endpoint), region, queue: config.sqs_queue.clone() };
         Ok(Self {
             schema: Schema::new(dynamo.clone()),
-            tenants: TenantRegistry::new(dynamo.clone()),
+            tenants,
             content: Arc::new(S3Content::open(s3, Arc::clone(&keys) as _).await),
             search: Arc::new(OpenSearch::new(search_settings(config)?, &Definitions::r4()).map_err(StartError::Service)?),
             letters: Arc::new(Queue::open(sqs).await),
@@ -65,7 +70,7 @@ impl Services {
 
     /// The log of accesses, with chains of its own.
     pub(crate) fn audit_log(&self) -> DynamoAuditLog {
-        DynamoAuditLog::new(self.dynamo.clone(), Arc::new(self.tenants.clone()))
+        DynamoAuditLog::new(self.dynamo.clone(), Arc::clone(&self.tenants) as _)
     }
 
     fn migrated(&self) -> [&dyn Migrate; 4] {

@@ -1,0 +1,116 @@
+//! Tenants, as operators administer them: `/admin/tenants`, for tokens of an audience and a scope of their own.
+//!
+//! The answers are plain JSON; refusals are OperationOutcomes as everywhere.
+
+use axum::body::Body;
+use fhirpool_authz::{Administrator, TenantId};
+use fhirpool_fhir::IssueCode;
+use fhirpool_fhir::json::Document;
+use fhirpool_interactions::InteractionError;
+use fhirpool_storage::StorageError;
+use fhirpool_storage::tenants::{TenantRecord, TenantState, change_tenant};
+use http::header::LOCATION;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::ApiState;
+use crate::answer::{Answer, Content};
+use crate::error::{ApiError, Result};
+use crate::routes::{Action, PathNames};
+
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Does what a route of the administration says.
+pub(crate) async fn administer(
+    action: Action,
+    state: &ApiState,
+    head: &Parts,
+    names: &PathNames<'_>,
+    administrator: &Administrator,
+    body: Body,
+) -> Result<Answer> {
+    let registry = &**state.tenants.registry();
+    if action == Action::TenantList {
+        let records = registry.list().await.map_err(refusal)?;
+        let records: Vec<String> = records.iter().map(TenantRecord::to_shown_json).collect();
+        return Ok(json(StatusCode::OK, format!("[{}]", records.join(","))));
+    }
+    if action == Action::TenantCreate {
+        let record = new_record(state, head, body).await?;
+        let is_new = registry.create(&record).await.map_err(refusal)?;
+        state.tenants.refresh().await.map_err(refusal)?;
+        note(action, administrator, &record.id, is_new);
+        return match is_new {
+            true => Ok(json(StatusCode::CREATED, record.to_shown_json()).with_address(LOCATION, format!("/admin/tenants/{}", record.id))),
+            false => {
+                let text = "there is, or was, a tenant with this id: an id is given once";
+                Err(ApiError::new(StatusCode::CONFLICT, IssueCode::Duplicate, text))
+            }
+        };
+    }
+    let tenant = names.tenant.as_deref().and_then(TenantId::parse).ok_or_else(ApiError::no_tenant)?;
+    let to = match action {
+        Action::TenantSuspend => TenantState::Suspended,
+        Action::TenantResume => TenantState::Active,
+        Action::TenantDelete => TenantState::Deleting,
+        _ => {
+            let record = registry.read(&tenant).await.map_err(refusal)?.ok_or_else(ApiError::no_tenant)?;
+            return Ok(json(StatusCode::OK, record.to_shown_json()));
+        }
+    };
+    if to == TenantState::Deleting
+        && let Some(deleted) = registry.read(&tenant).await.map_err(refusal)?.filter(|record| record.state == TenantState::Deleted)
+    {
+        return Ok(json(StatusCode::OK, deleted.to_shown_json()));
+    }
+    let changed = change_tenant(registry, &tenant, to, state.interactions.clock.now()).await.map_err(refusal)?;
+    state.tenants.refresh().await.map_err(refusal)?;
+    let changed = changed.ok_or_else(ApiError::no_tenant)?;
+    note(action, administrator, &tenant, changed.is_ok());
+    let record = changed.map_err(|refused| ApiError::new(StatusCode::CONFLICT, IssueCode::Conflict, refused.to_string()))?;
+    if to == TenantState::Deleting {
+        (state.remove_tenant)(&tenant);
+        return Ok(json(StatusCode::ACCEPTED, record.to_shown_json()));
+    }
+    Ok(json(StatusCode::OK, record.to_shown_json()))
+}
+
+/// `{"id": "acme", "name": "Acme Hospital"}`; without a name it is the id.
+async fn new_record(state: &ApiState, head: &Parts, body: Body) -> Result<TenantRecord> {
+    let deadline = Instant::now() + state.settings.request_time_max;
+    let bytes = crate::body::read(head, body, BODY_BYTES_MAX, deadline).await?;
+    let malformed = || ApiError::bad_request("the body is a JSON object with the members id and, if wanted, name, both of them texts");
+    let document = Document::parse(bytes).map_err(|_| malformed())?;
+    let (mut id, mut name) = (None, None);
+    if !document.root().is_object() {
+        return Err(malformed());
+    }
+    for member in document.root().members() {
+        let place = match &*member.name() {
+            "id" => &mut id,
+            "name" => &mut name,
+            _ => return Err(malformed()),
+        };
+        if place.replace(member.value().as_str().ok_or_else(malformed)?.into_owned()).is_some() {
+            return Err(malformed());
+        }
+    }
+    let tenant = id.as_deref().and_then(TenantId::parse);
+    let tenant = tenant.ok_or_else(|| ApiError::bad_request("id: allowed are 1 to 64 letters, digits, `-` and `_`"))?;
+    TenantRecord::new(tenant, name.as_deref().unwrap_or_default(), state.interactions.clock.now()).map_err(ApiError::bad_request)
+}
+
+/// Who did what is in the log, whatever is logged of requests.
+fn note(action: Action, administrator: &Administrator, tenant: &TenantId, is_done: bool) {
+    let (issuer, subject, action) = (administrator.issuer(), administrator.subject(), action.name());
+    tracing::info!(target: "fhirpool::administration", issuer, subject, action, %tenant, is_done, "a tenant was administered");
+}
+
+fn json(status: StatusCode, json: String) -> Answer {
+    Answer::new(status, Content::Raw(HeaderValue::from_static("application/json"), json.into_bytes()))
+}
+
+fn refusal(error: StorageError) -> ApiError {
+    InteractionError::from(error).into()
+}

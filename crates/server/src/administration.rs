@@ -1,0 +1,229 @@
+//! What operators do to tenants, and how one is forgotten.
+//!
+//! Forgetting: the tenant is closed; once no node lets anyone in, its keys are destroyed, and with them all that was sealed; then
+//! every part of the deployment removes what it has, at once, and once more when the longest request that was under way is over,
+//! until nothing is found. A record stays. Each step can be done again, so whoever finds a tenant that is being deleted goes on.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fhirpool_authz::{Principal, TenantId, WriteAccess};
+use fhirpool_interactions::{Clock, SystemClock};
+use fhirpool_storage::tenants::{PurgeTenant, TenantDirectory, TenantRecord, TenantState, change_tenant};
+use fhirpool_storage::{KeyRing, Result, StorageError};
+
+/// How long after its closing a tenant is still worked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Settling {
+    /// So long a node may still let someone in.
+    pub admitted: Duration,
+    /// So long, besides, a request may take that was let in.
+    pub under_way: Duration,
+}
+
+/// What operators do to tenants.
+pub(crate) struct Administration {
+    directory: Arc<TenantDirectory>,
+    keys: Arc<dyn KeyRing>,
+    parts: Vec<Arc<dyn PurgeTenant>>,
+    settling: Settling,
+    /// What this process is removing.
+    removing: Mutex<HashSet<TenantId>>,
+}
+
+/// How often a removal in the background is tried, with pauses that grow by this.
+const ATTEMPTS_MAX: u32 = 10;
+const ATTEMPT_PAUSE: Duration = Duration::from_secs(5);
+
+/// Rounds of removing after the last request is over: the first finds what that left, the next nothing.
+const ROUNDS_MAX: usize = 8;
+
+impl Administration {
+    /// `parts` are all that keep something of tenants.
+    pub(crate) fn new(
+        directory: Arc<TenantDirectory>,
+        keys: Arc<dyn KeyRing>,
+        parts: Vec<Arc<dyn PurgeTenant>>,
+        settling: Settling,
+    ) -> Arc<Self> {
+        Arc::new(Self { directory, keys, parts, settling, removing: Mutex::default() })
+    }
+
+    /// Makes a tenant; `None`: its id was given before.
+    pub(crate) async fn create(&self, record: TenantRecord) -> Result<Option<TenantRecord>> {
+        let created = self.directory.registry().create(&record).await?;
+        self.directory.refresh().await?;
+        Ok(created.then_some(record))
+    }
+
+    /// Every tenant that there is or was, by id.
+    pub(crate) async fn list(&self) -> Result<Vec<TenantRecord>> {
+        self.directory.registry().list().await
+    }
+
+    /// One of them.
+    pub(crate) async fn show(&self, tenant: &TenantId) -> Result<Option<TenantRecord>> {
+        self.directory.registry().read(tenant).await
+    }
+
+    /// Changes a tenant's state; here at once, on other nodes within seconds.
+    pub(crate) async fn change(
+        &self,
+        tenant: &TenantId,
+        to: TenantState,
+    ) -> Result<Option<std::result::Result<TenantRecord, fhirpool_storage::tenants::Refused>>> {
+        let changed = change_tenant(&**self.directory.registry(), tenant, to, SystemClock.now()).await?;
+        self.directory.refresh().await?;
+        Ok(changed)
+    }
+
+    /// Removes a tenant that is being deleted, in the background; once, however often it is asked for.
+    pub(crate) fn begin_removal(self: &Arc<Self>, tenant: &TenantId) {
+        if !self.removing.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone()) {
+            return;
+        }
+        let (this, tenant) = (Arc::clone(self), tenant.clone());
+        tokio::spawn(async move {
+            for attempt in 1..=ATTEMPTS_MAX {
+                match this.remove(&tenant).await {
+                    Ok(record) => {
+                        tracing::info!(%tenant, removed = ?record.removed, "a tenant is deleted");
+                        break;
+                    }
+                    Err(error) if attempt == ATTEMPTS_MAX => {
+                        tracing::error!(%tenant, %error, "a tenant could not be removed: delete it again");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%tenant, %error, attempt, "a tenant could not be removed yet");
+                        tokio::time::sleep(ATTEMPT_PAUSE * attempt).await;
+                    }
+                }
+            }
+            this.removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+        });
+    }
+
+    /// Goes on with what a process that ended has left.
+    #[cfg(feature = "embedded")]
+    pub(crate) async fn resume_removals(self: &Arc<Self>) -> Result<()> {
+        for record in self.list().await?.iter().filter(|record| record.state == TenantState::Deleting) {
+            self.begin_removal(&record.id);
+        }
+        Ok(())
+    }
+
+    /// Removes a tenant that is being deleted, and ends when it is deleted.
+    ///
+    /// # Errors
+    /// A part does not answer; called again, it goes on.
+    pub(crate) async fn remove(&self, tenant: &TenantId) -> Result<TenantRecord> {
+        let record = self.show(tenant).await?.ok_or(StorageError::UnknownTenant)?;
+        match record.state {
+            TenantState::Deleted => return Ok(record),
+            TenantState::Deleting => {}
+            TenantState::Active | TenantState::Suspended => return Err(StorageError::Denied),
+        }
+        let access = WriteAccess::authorize(&Principal::operator(tenant.clone()), tenant).map_err(|_| StorageError::Denied)?;
+        sleep_until(&record, self.settling.admitted).await;
+        self.keys.destroy(tenant).await?;
+        self.purge(&access).await?;
+        sleep_until(&record, self.settling.admitted + self.settling.under_way).await;
+        for _ in 0..ROUNDS_MAX {
+            if self.purge(&access).await? == 0 {
+                let deleted = self.change(tenant, TenantState::Deleted).await?.ok_or(StorageError::UnknownTenant)?;
+                return deleted.map_err(|refused| StorageError::Damaged(refused.to_string()));
+            }
+        }
+        Err(StorageError::Busy)
+    }
+
+    /// Closes a tenant and removes it; ends when it is deleted.
+    ///
+    /// # Errors
+    /// A sentence for the operator; done again, it goes on.
+    pub(crate) async fn delete(&self, id: &str) -> std::result::Result<String, String> {
+        let tenant = TenantId::parse(id).ok_or("tenant: allowed are 1 to 64 letters, digits, `-` and `_`")?;
+        let shown = self.show(&tenant).await.map_err(|error| error.to_string())?;
+        let record = shown.ok_or_else(|| format!("tenant: found {tenant}; allowed: one that was created"))?;
+        if record.state != TenantState::Deleted {
+            self.change(&tenant, TenantState::Deleting).await.map_err(|error| error.to_string())?;
+        }
+        Ok(self.remove(&tenant).await.map_err(|error| error.to_string())?.to_shown_json())
+    }
+
+    /// Has every part remove what it has, notes how much that was, and gives the sum.
+    async fn purge(&self, access: &WriteAccess) -> Result<u64> {
+        let mut removed = Vec::new();
+        for part in &self.parts {
+            removed.extend(part.purge(access).await?.into_iter().filter(|(_, count)| *count > 0));
+        }
+        let registry = self.directory.registry();
+        while !removed.is_empty() {
+            let mut record = registry.read(access.tenant()).await?.ok_or(StorageError::UnknownTenant)?;
+            for (what, count) in &removed {
+                *record.removed.entry((*what).to_owned()).or_default() += count;
+            }
+            record.revision += 1;
+            if registry.replace(&record).await? {
+                break;
+            }
+        }
+        Ok(removed.iter().map(|(_, count)| count).sum())
+    }
+}
+
+/// Waits until so long after the tenant was closed, by this machine's clock; at most so long from now on.
+async fn sleep_until(closed: &TenantRecord, after: Duration) {
+    let since = closed.changed_at.map_or(0, |closed_at| SystemClock.now().0.saturating_sub(closed_at.0));
+    tokio::time::sleep(after.saturating_sub(Duration::from_millis(u64::try_from(since).unwrap_or(0)))).await;
+}
+
+/// What an operator asks for in one line, and the JSON that tells what became of it.
+impl Administration {
+    /// `list`, or one of `create`, `show`, `suspend`, `resume`, `delete` and an id; behind `create <id>` the name. A deletion has
+    /// begun when this ends.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(crate) async fn obey(self: &Arc<Self>, line: &str) -> std::result::Result<String, String> {
+        let mut words = line.splitn(3, ' ');
+        let (verb, id, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if verb == "list" {
+            let records = self.list().await.map_err(|error| error.to_string())?;
+            let records: Vec<String> = records.iter().map(TenantRecord::to_shown_json).collect();
+            return Ok(format!("[{}]", records.join(",")));
+        }
+        let tenant = TenantId::parse(id).ok_or("tenant: allowed are 1 to 64 letters, digits, `-` and `_`")?;
+        let nobody = || format!("tenant: found {tenant}; allowed: one that was created");
+        let state = match verb {
+            "create" => {
+                let record = TenantRecord::new(tenant.clone(), name, SystemClock.now())?;
+                let created = self.create(record).await.map_err(|error| error.to_string())?;
+                let created = created.ok_or_else(|| format!("tenant: found {tenant}, which was given before; allowed: a new id"))?;
+                return Ok(created.to_shown_json());
+            }
+            "show" => {
+                let shown = self.show(&tenant).await.map_err(|error| error.to_string())?;
+                return Ok(shown.ok_or_else(nobody)?.to_shown_json());
+            }
+            "suspend" => TenantState::Suspended,
+            "resume" => TenantState::Active,
+            "delete" => {
+                // One that is deleted stays so.
+                let shown = self.show(&tenant).await.map_err(|error| error.to_string())?;
+                if let Some(deleted) = shown.filter(|record| record.state == TenantState::Deleted) {
+                    return Ok(deleted.to_shown_json());
+                }
+                TenantState::Deleting
+            }
+            _ => return Err("unknown request".to_owned()),
+        };
+        let changed = self.change(&tenant, state).await.map_err(|error| error.to_string())?;
+        let record = changed.ok_or_else(nobody)?.map_err(|refused| refused.to_string())?;
+        if state == TenantState::Deleting {
+            self.begin_removal(&tenant);
+        }
+        Ok(record.to_shown_json())
+    }
+}

@@ -1,0 +1,188 @@
+//! What a node remembers of the registry, for a bounded time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use fhirpool_authz::TenantId;
+use fhirpool_fhir::Timestamp;
+use futures_util::lock::Mutex;
+
+use super::{Refused, TenantRecord, TenantRegistry, TenantState};
+use crate::{Result, StorageError};
+
+/// How old a node's knowledge may be.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectorySettings {
+    /// Older knowledge is no ground to let anyone in.
+    pub stale_after: Duration,
+    /// Before a tenant is said to be unknown, the registry is looked at again if it was not for so long: a tenant that was just
+    /// made through another node is met at once, and asking for tenants that are not there costs little.
+    pub unknown_after: Duration,
+}
+
+impl Default for DirectorySettings {
+    fn default() -> Self {
+        Self { stale_after: Duration::from_secs(5), unknown_after: Duration::from_millis(500) }
+    }
+}
+
+/// How a tenant stands, as far as this node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its record says so.
+    Known(TenantState),
+    /// There is no record, or none yet.
+    Unknown,
+    /// The registry could not be read for too long: nobody can say.
+    Blind,
+}
+
+/// Called for each tenant whose state has changed: drops what a node keeps of it.
+pub type OnTenantChange = Box<dyn Fn(&TenantId, TenantState) + Send + Sync>;
+
+/// The registry as a node last read it. Someone must call [`TenantDirectory::refresh`] again and again.
+pub struct TenantDirectory {
+    registry: Arc<dyn TenantRegistry>,
+    settings: DirectorySettings,
+    known: RwLock<Option<Known>>,
+    /// Held by who looks, so that one does it for all, and changes are told in their order.
+    looking: Mutex<()>,
+    on_change: RwLock<Vec<OnTenantChange>>,
+}
+
+struct Known {
+    epoch: u64,
+    states: HashMap<TenantId, TenantState>,
+    looked_at: Instant,
+}
+
+impl std::fmt::Debug for TenantDirectory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantDirectory").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl TenantDirectory {
+    /// Of a registry that was not read yet.
+    pub fn new(registry: Arc<dyn TenantRegistry>, settings: DirectorySettings) -> Self {
+        Self { registry, settings, known: RwLock::default(), looking: Mutex::new(()), on_change: RwLock::default() }
+    }
+
+    /// The registry itself.
+    pub fn registry(&self) -> &Arc<dyn TenantRegistry> {
+        &self.registry
+    }
+
+    /// Has this called for every tenant whose state is seen to have changed from now on.
+    pub fn on_change(&self, call: OnTenantChange) {
+        self.on_change.write().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+
+    /// How a tenant stands, without asking anyone.
+    pub fn standing(&self, tenant: &TenantId) -> Standing {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(known) if known.looked_at.elapsed() < self.settings.stale_after => {
+                known.states.get(tenant).map_or(Standing::Unknown, |state| Standing::Known(*state))
+            }
+            _ => Standing::Blind,
+        }
+    }
+
+    /// Whether what the tenant has is there, asking the registry where that is not known.
+    ///
+    /// # Errors
+    /// The registry must be read, and cannot be.
+    pub async fn is_kept(&self, tenant: &TenantId) -> Result<bool> {
+        match self.standing(tenant) {
+            Standing::Known(state) => return Ok(state.is_kept()),
+            Standing::Unknown if self.age().is_some_and(|age| age < self.settings.unknown_after) => return Ok(false),
+            Standing::Unknown | Standing::Blind => {}
+        }
+        self.refresh().await?;
+        Ok(matches!(self.standing(tenant), Standing::Known(state) if state.is_kept()))
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|known| known.looked_at.elapsed())
+    }
+
+    /// Reads the epoch, and the list where that has changed. What has changed is told before this ends; whoever comes while
+    /// another looks takes part in a look that began after he came.
+    ///
+    /// # Errors
+    /// The registry cannot be read; what was known is known on until it is too old.
+    pub async fn refresh(&self) -> Result<()> {
+        let since = Instant::now();
+        let _looking = self.looking.lock().await;
+        let seen = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            match &*known {
+                Some(known) if known.looked_at > since => return Ok(()),
+                known => known.as_ref().map(|known| known.epoch),
+            }
+        };
+        let looked_at = Instant::now();
+        let epoch = self.registry.epoch().await?;
+        if seen == Some(epoch) {
+            if let Some(known) = &mut *self.known.write().unwrap_or_else(PoisonError::into_inner) {
+                known.looked_at = looked_at;
+            }
+            return Ok(());
+        }
+        let states: HashMap<_, _> = self.registry.list().await?.into_iter().map(|record| (record.id, record.state)).collect();
+        let next = Known { epoch, states: states.clone(), looked_at };
+        // In this order: who asks for something of the tenant from now on is refused, and what was made before is dropped.
+        let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(next);
+        let before = before.map(|before| before.states).unwrap_or_default();
+        let is_changed = |(tenant, state): &(&TenantId, &TenantState)| before.get(*tenant).is_some_and(|before| before != *state);
+        let calls = self.on_change.read().unwrap_or_else(PoisonError::into_inner);
+        for (tenant, state) in states.iter().filter(is_changed) {
+            calls.iter().for_each(|call| call(tenant, *state));
+        }
+        Ok(())
+    }
+}
+
+/// Rounds of a change against others that change the same record.
+const ROUNDS_MAX: usize = 8;
+
+/// Changes a tenant's state; gives its record as it is then. `None`: there is no such tenant.
+///
+/// # Errors
+/// The registry does not answer.
+pub async fn change_tenant(
+    registry: &dyn TenantRegistry,
+    tenant: &TenantId,
+    to: TenantState,
+    now: Timestamp,
+) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
+    for _ in 0..ROUNDS_MAX {
+        let Some(record) = registry.read(tenant).await? else { return Ok(None) };
+        let next = match record.with_state(to, now) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(Some(Ok(record))),
+            Err(refused) => return Ok(Some(Err(refused))),
+        };
+        if registry.replace(&next).await? {
+            return Ok(Some(Ok(next)));
+        }
+    }
+    Err(StorageError::Busy)
+}
+
+/// Makes a tenant that settings name, unless it has a record; gives how it stands.
+///
+/// # Errors
+/// The registry does not answer.
+pub async fn register_tenant(registry: &dyn TenantRegistry, tenant: &TenantId, now: Timestamp) -> Result<TenantState> {
+    if let Some(record) = registry.read(tenant).await? {
+        return Ok(record.state);
+    }
+    let record = TenantRecord::new(tenant.clone(), "", now).map_err(StorageError::Damaged)?;
+    if registry.create(&record).await? {
+        return Ok(record.state);
+    }
+    Ok(registry.read(tenant).await?.map_or(TenantState::Active, |record| record.state))
+}
