@@ -391,8 +391,8 @@ mod tests {
             let access = ReadAccess::authorize(&Principal::operator(tenant.clone()), &tenant).unwrap();
             Ok::<_, StorageError>(ResourceSlot::new(&Scope::of(&access, &tenants)?, patient, &id)?.tenant())
         };
-        tenants.insert(TenantId::parse("acme").unwrap(), TenantNumber(7));
-        tenants.insert(TenantId::parse("acme1").unwrap(), TenantNumber(8));
+        tenants.insert(TenantNumber(7), TenantRecord::unrecorded(TenantId::parse("acme").unwrap(), None).into());
+        tenants.insert(TenantNumber(8), TenantRecord::unrecorded(TenantId::parse("acme1").unwrap(), None).into());
         assert_eq!((slot("acme"), slot("acme1")), (Ok(TenantNumber(7)), Ok(TenantNumber(8))));
         assert_eq!(slot("acme2"), Err(StorageError::UnknownTenant));
     }
