@@ -95,6 +95,10 @@ impl AuditLog for DynamoAuditLog {
     }
 
     async fn append(&self, access: &WriteAccess, blocks: &[AuditBlock]) -> Result<()> {
+        // Of a tenant that is being deleted nothing may come behind its removal.
+        if !self.tenants.is_known(access.tenant()).await? {
+            return Err(StorageError::UnknownTenant);
+        }
         for block in blocks {
             let hour = hour_of(block.name.time);
             self.note_hour(access, &hour).await?;

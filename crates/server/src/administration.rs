@@ -127,6 +127,8 @@ impl Administration {
         let access = WriteAccess::authorize(&Principal::operator(tenant.clone()), tenant).map_err(|_| StorageError::Denied)?;
         sleep_until(&record, self.settling.admitted).await;
         self.keys.destroy(tenant).await?;
+        // Every node sees that the record has changed, and drops what it has kept of the keys since the tenant was closed.
+        self.note(tenant, &[]).await?;
         self.purge(&access).await?;
         sleep_until(&record, self.settling.admitted + self.settling.under_way).await;
         for _ in 0..ROUNDS_MAX {
@@ -158,18 +160,25 @@ impl Administration {
         for part in &self.parts {
             removed.extend(part.purge(access).await?.into_iter().filter(|(_, count)| *count > 0));
         }
+        if !removed.is_empty() {
+            self.note(access.tenant(), &removed).await?;
+        }
+        Ok(removed.iter().map(|(_, count)| count).sum())
+    }
+
+    /// Adds to what was removed of a tenant.
+    async fn note(&self, tenant: &TenantId, removed: &[(&'static str, u64)]) -> Result<()> {
         let registry = self.directory.registry();
-        while !removed.is_empty() {
-            let mut record = registry.read(access.tenant()).await?.ok_or(StorageError::UnknownTenant)?;
-            for (what, count) in &removed {
+        loop {
+            let mut record = registry.read(tenant).await?.ok_or(StorageError::UnknownTenant)?;
+            for (what, count) in removed {
                 *record.removed.entry((*what).to_owned()).or_default() += count;
             }
             record.revision += 1;
             if registry.replace(&record).await? {
-                break;
+                return Ok(());
             }
         }
-        Ok(removed.iter().map(|(_, count)| count).sum())
     }
 }
 

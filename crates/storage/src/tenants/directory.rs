@@ -38,7 +38,8 @@ pub enum Standing {
     Blind,
 }
 
-/// Called for each tenant whose state has changed: drops what a node keeps of it.
+/// Called for each tenant whose state has changed, and with every change of any record for those that are being deleted: drops
+/// what a node keeps of them.
 pub type OnTenantChange = Box<dyn Fn(&TenantId, TenantState) + Send + Sync>;
 
 /// The registry as a node last read it. Someone must call [`TenantDirectory::refresh`] again and again.
@@ -136,7 +137,10 @@ impl TenantDirectory {
         // In this order: who asks for something of the tenant from now on is refused, and what was made before is dropped.
         let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(next);
         let before = before.map(|before| before.states).unwrap_or_default();
-        let is_changed = |(tenant, state): &(&TenantId, &TenantState)| before.get(*tenant).is_some_and(|before| before != *state);
+        // Of one that is being deleted the keys go while its state stays.
+        let is_changed = |(tenant, state): &(&TenantId, &TenantState)| {
+            before.get(*tenant).is_some_and(|before| before != *state || *before == TenantState::Deleting)
+        };
         let calls = self.on_change.read().unwrap_or_else(PoisonError::into_inner);
         for (tenant, state) in states.iter().filter(is_changed) {
             calls.iter().for_each(|call| call(tenant, *state));
