@@ -44,7 +44,7 @@ fn with_stack(root: &Path, work: impl FnOnce(&[(String, String)]) -> Result<(), 
 
 fn tests(root: &Path, settings: &[(String, String)], filters: &[&str]) -> Result<(), Failure> {
     let mut tests = Command::new(cargo_program());
-    run(tests.args(["test", "--workspace", "--"]).args(filters).envs(settings.iter().cloned()).current_dir(root))
+    run(tests.args(["test", "--workspace", "--no-fail-fast", "--"]).args(filters).envs(settings.iter().cloned()).current_dir(root))
 }
 
 fn lint(root: &Path) -> Result<(), Failure> {
