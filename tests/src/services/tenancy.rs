@@ -82,7 +82,7 @@ fn the_only_one_named<'t>(
 
 /// Whether a request is about a tenant's log of accesses, or the keys that seal it.
 fn is_of_its_log(request: &ProxiedRequest, tenant: &str) -> bool {
-    ["A#", "K"].iter().any(|part| names(request, &format!("T#{tenant}#{part}")))
+    ["A", "K"].iter().any(|part| names(request, &format!("T#{tenant}#{part}")))
 }
 
 /// Whether a text occurs anywhere in a request.
