@@ -7,6 +7,8 @@ use std::time::Duration;
 use fhirpool_testkit::{Client, ServerProcess};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+use crate::settings::setting;
+
 const TENANT: &str = "crash";
 /// Resources of one transaction.
 const SIZE: usize = 12;
@@ -90,8 +92,8 @@ fn verify(data: &std::path::Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_servers_keep_what_they_acknowledged() {
-    let rounds: u32 = std::env::var("FHIRPOOL_CRASH_ROUNDS").map_or(4, |rounds| rounds.parse().unwrap());
-    let seed: u64 = std::env::var("FHIRPOOL_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let rounds: u32 = setting("FHIRPOOL_CRASH_ROUNDS").unwrap_or(4);
+    let seed: u64 = setting("FHIRPOOL_SEED").unwrap_or_else(rand::random);
     println!("crash: {rounds} rounds, FHIRPOOL_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();

@@ -6,18 +6,20 @@
 mod queries;
 mod samples;
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fhirpool_server::config::{Given, Profile};
-use fhirpool_testkit::{Client, TestServer, data};
+use fhirpool_testkit::{Client, TestServer};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use queries::random_query;
 use samples::Samples;
+
+use crate::settings::setting;
+use crate::synthea;
 
 const TENANT: &str = "synthea";
 /// A machine that does much else besides answers late now and then.
@@ -27,23 +29,9 @@ const CATCHES_UP_WITHIN: Duration = Duration::from_secs(600);
 /// Pages of one search that are compared.
 const PAGES_MAX: usize = 6;
 
-fn setting(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
-}
-
-/// Synthea's bundles, those that others refer to first.
-fn files() -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(data::path("synthea")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|end| end == "gz"));
-    files.sort();
-    files
-}
-
 /// A bundle whose entries are put under the ids that their resources bring along.
 fn bundle(path: &Path) -> Value {
-    let mut text = String::new();
-    flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
-    let mut bundle: Value = serde_json::from_str(&text).unwrap();
+    let mut bundle: Value = serde_json::from_str(&synthea::bundle(path)).unwrap();
     for entry in bundle["entry"].as_array_mut().unwrap() {
         let resource = &entry["resource"];
         let url = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
@@ -154,9 +142,9 @@ impl Comparison {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_profiles_answer_alike() {
-    let count = setting("FHIRPOOL_DIFFERENTIAL_FILES", 4) as usize;
-    let queries = setting("FHIRPOOL_DIFFERENTIAL_QUERIES", 150);
-    let seed = setting("FHIRPOOL_SEED", rand::random());
+    let count = setting("FHIRPOOL_DIFFERENTIAL_FILES").unwrap_or(4);
+    let queries = setting("FHIRPOOL_DIFFERENTIAL_QUERIES").unwrap_or(150);
+    let seed = setting("FHIRPOOL_SEED").unwrap_or_else(rand::random);
     println!("differential: FHIRPOOL_SEED={seed}");
     let embedded = TestServer::start(&[TENANT]).await;
     let given = Given { search_wait_ms_max: Some(10_000), ..Given::default() };
@@ -164,7 +152,7 @@ async fn both_profiles_answer_alike() {
     let clients = [embedded.client(TENANT), aws.client(TENANT)];
     let mut samples = Samples::new(seed);
     let (mut resources, mut took) = (0, [Duration::ZERO; 2]);
-    for file in files().iter().take(count) {
+    for file in synthea::files().iter().take(count) {
         let bundle = bundle(file);
         let text = bundle.to_string();
         for (client, took) in clients.iter().zip(&mut took) {

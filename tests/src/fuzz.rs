@@ -8,6 +8,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::settings::setting;
+
 /// Requests to begin from: method, path below the tenant, a header, body.
 const REQUESTS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/Patient/a", "If-None-Match: W/\"1\"", ""),
@@ -220,8 +222,8 @@ async fn send(address: &str, bytes: &[u8], may_be_cut: bool) -> Option<u16> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_are_never_the_servers_fault() {
-    let count: u64 = std::env::var("FHIRPOOL_FUZZ_REQUESTS").map_or(3_000, |count| count.parse().unwrap());
-    let seed: u64 = std::env::var("FHIRPOOL_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    let count: u64 = setting("FHIRPOOL_FUZZ_REQUESTS").unwrap_or(3_000);
+    let seed: u64 = setting("FHIRPOOL_SEED").unwrap_or_else(rand::random);
     println!("fuzz: {count} requests, FHIRPOOL_SEED={seed}");
     let server = TestServer::start(&["fuzz"]).await;
     let token = server.token("fuzz");

@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 use fhirpool_server::config::Given;
 use fhirpool_testkit::{Client, Deployment, ServerProcess, TestServer, program};
 
-const TENANT: &str = "demo";
+use crate::settings::setting;
 
-fn setting(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
-}
+const TENANT: &str = "demo";
 
 fn observation(id: &str, code: &str) -> String {
     format!(
@@ -41,7 +39,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> u128 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_sees_what_the_same_client_wrote_through_another_node() {
-    let rounds = setting("FHIRPOOL_INDEXING_ROUNDS", 60);
+    let rounds = setting("FHIRPOOL_INDEXING_ROUNDS").unwrap_or(60);
     let deployment = Arc::new(Deployment::create().await);
     let given = || Given { search_wait_ms_max: Some(30_000), ..Given::default() };
     let nodes =
@@ -132,7 +130,7 @@ async fn lag(client: &Client) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_missing_or_stale_though_indexers_are_killed() {
-    let seconds = setting("FHIRPOOL_INDEXING_SECONDS", 20);
+    let seconds = setting("FHIRPOOL_INDEXING_SECONDS").unwrap_or(20);
     let deployment = Deployment::create().await;
     let settings = deployment.file();
     let node = ServerProcess::start_node(&deployment, &[TENANT], &["--indexer", "false", "--search-wait-ms-max", "60000"]);

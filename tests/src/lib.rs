@@ -15,6 +15,7 @@ mod quotas;
 mod scenarios;
 mod scopes;
 mod services;
+mod settings;
 mod synthea;
 mod telemetry;
 mod tenants;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use fhirpool_server::config::Given;
 use fhirpool_testkit::{Deployment, FaultProxy, ProxiedAnswer, ProxiedRequest, TestServer};
 
+use crate::settings::setting;
+
 /// A proxy ahead of each service of a deployment.
 struct Services {
     dynamodb: FaultProxy,

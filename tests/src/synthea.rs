@@ -1,6 +1,7 @@
 //! Real data: Synthea's transactions load whole, and what they hold is found again.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, TestServer, data};
@@ -8,14 +9,15 @@ use serde_json::Value;
 
 use crate::profiles::on_each_profile;
 
-fn bundle(path: &std::path::Path) -> String {
+/// The text of a file.
+pub(crate) fn bundle(path: &Path) -> String {
     let mut text = String::new();
     flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text
 }
 
 /// The files, those that others refer to first.
-fn files() -> Vec<std::path::PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(data::path("synthea")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "gz"));
     files.sort();

@@ -2,14 +2,14 @@
 //!
 //! `FHIRPOOL_COSTS_FILES` says how many of Synthea's files are loaded.
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
-use fhirpool_testkit::{Client, data};
+use fhirpool_testkit::Client;
 use serde_json::{Value, json};
 
 use super::units::{Bill, Units};
 use super::*;
+use crate::synthea;
 
 const TENANT: &str = "costs";
 
@@ -73,15 +73,7 @@ impl World {
 
 /// Transactions of Synthea, those that others refer to first.
 fn bundles(count: usize) -> impl Iterator<Item = Value> {
-    let mut files: Vec<_> = std::fs::read_dir(data::path("synthea")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|end| end == "gz"));
-    files.sort();
-    let read = |path: std::path::PathBuf| {
-        let mut text = String::new();
-        flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
-        serde_json::from_str(&text).unwrap()
-    };
-    files.into_iter().take(count).map(read)
+    synthea::files().into_iter().take(count).map(|file| serde_json::from_str(&synthea::bundle(&file)).unwrap())
 }
 
 async fn ok(client: &Client, method: &str, path: &str, body: &Value) -> Value {
@@ -107,7 +99,7 @@ async fn each_operation_costs_what_the_table_says() {
 
     indexing_services.dynamodb.record();
     let mut log = 0.0;
-    let files = std::env::var("FHIRPOOL_COSTS_FILES").ok().and_then(|files| files.parse().ok()).unwrap_or(4);
+    let files = setting("FHIRPOOL_COSTS_FILES").unwrap_or(4);
     for (number, bundle) in bundles(files).enumerate() {
         let count = bundle["entry"].as_array().unwrap().len() as f64;
         let bill = world.bill(async |client| drop(ok(client, "POST", "", &bundle).await)).await;

@@ -19,11 +19,11 @@ const CLIENTS: usize = 4;
 const RESOURCES: usize = 5;
 
 fn rounds() -> usize {
-    std::env::var("FHIRPOOL_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(60)
+    setting("FHIRPOOL_FAULT_ROUNDS").unwrap_or(60)
 }
 
 fn seed() -> u64 {
-    let seed = std::env::var("FHIRPOOL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = setting("FHIRPOOL_SEED").unwrap_or_else(rand::random);
     println!("FHIRPOOL_SEED={seed}");
     seed
 }

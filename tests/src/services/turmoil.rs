@@ -19,16 +19,13 @@ use rand::{Rng, SeedableRng};
 
 use self::ledger::Ledger;
 use super::Services;
+use crate::settings::setting;
 
 const TENANT: &str = "turmoil";
 const CLIENTS: u64 = 5;
 const SHORT_SECONDS: u64 = 10;
 /// Longest that the index may take to catch up once nothing fails any more.
 const CATCH_UP: Duration = Duration::from_secs(90);
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
 
 /// What goes wrong ahead of DynamoDB and its streams.
 fn of_dynamodb(seed: u64, is_long: bool) -> Arc<FaultPlan> {

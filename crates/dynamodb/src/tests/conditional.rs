@@ -56,6 +56,18 @@ fn identifier(value: &str) -> String {
     format!("\"identifier\":[{{\"system\":\"urn:s\",\"value\":\"{value}\"}}]")
 }
 
+/// How many of commits that race went through; the others must be stale.
+async fn winners(racers: Vec<tokio::task::JoinHandle<CommitOutcome>>) -> usize {
+    let mut winners = 0;
+    for racer in racers {
+        match racer.await.unwrap() {
+            CommitOutcome::Committed { .. } => winners += 1,
+            outcome => assert_eq!(outcome, CommitOutcome::Stale),
+        }
+    }
+    winners
+}
+
 #[tokio::test]
 async fn the_whole_criteria_count_and_a_lookup_alone_does_not() {
     let bench = Bench::new().await;
@@ -108,14 +120,7 @@ async fn one_of_racing_creations_under_an_identifier_wins() {
                 })
             })
             .collect();
-        let mut winners = 0;
-        for racer in racers {
-            match racer.await.unwrap() {
-                CommitOutcome::Committed { .. } => winners += 1,
-                outcome => assert_eq!(outcome, CommitOutcome::Stale),
-            }
-        }
-        assert_eq!(winners, 1);
+        assert_eq!(winners(racers).await, 1, "round {round}");
     }
 }
 
@@ -136,14 +141,7 @@ async fn one_of_racing_creations_wins_that_meet_by_different_identifiers() {
                 tokio::spawn(async move { bench.commit(vec![change], vec![assumption]).await })
             })
             .collect();
-        let mut winners = 0;
-        for racer in racers {
-            match racer.await.unwrap() {
-                CommitOutcome::Committed { .. } => winners += 1,
-                outcome => assert_eq!(outcome, CommitOutcome::Stale),
-            }
-        }
-        assert_eq!(winners, 1, "round {round}");
+        assert_eq!(winners(racers).await, 1, "round {round}");
     }
 }
 
