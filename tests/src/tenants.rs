@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fhirpool_server::config::{Given, Profile};
 use fhirpool_server::deployment;
+use fhirpool_storage::StorageError;
 use fhirpool_testkit::{Client, Deployment, ServerProcess, TestServer, program};
 use serde_json::{Value, json};
 
@@ -171,6 +172,47 @@ async fn every_node_refuses_a_closed_tenant_within_five_seconds() {
     until(Duration::from_secs(90), "the deletion", is_deleted).await;
     assert_eq!(here.get("Patient/p").await.status, 404);
     until(promised, "deleted", async || there.get("Patient/p").await.status == 404).await;
+    one.stop().await;
+    other.stop().await;
+}
+
+/// A destroyed key is gone from the memory of a node that serves with it, though that was asked for at another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destroyed_key_opens_nothing_on_any_node_within_five_seconds() {
+    let deployment = Arc::new(Deployment::create().await);
+    let one = TestServer::start_node(&deployment, &["shredded", "stays"], given()).await;
+    let other = TestServer::start_node(&deployment, &[], given()).await;
+    let (here, there, administrator) = (one.client("shredded"), other.client("shredded"), one.administrator());
+    assert_eq!(here.put("Patient/p", r#"{"resourceType":"Patient","id":"p"}"#).await.status, 201);
+    assert_eq!(there.get("Patient/p").await.status, 200);
+    let epoch = other.newest_key("shredded").await.unwrap();
+    other.can_open("shredded", epoch).await.unwrap();
+    let stays = other.newest_key("stays").await.unwrap();
+
+    let asked = Instant::now();
+    assert_eq!(administrator.send("DELETE", "/admin/tenants/shredded", &[], "").await.status, 202);
+    let promised = Duration::from_secs(5);
+    let refused = until(promised, "refusing", async || matches!(there.get("Patient/p").await.status, 403 | 404)).await;
+    // The key itself goes once no node lets anyone in any more. It is asked for all the while, so that it is in memory when it goes.
+    let waiting = Duration::from_secs(30);
+    let can_open = async |node: &TestServer| node.can_open("shredded", epoch).await.is_ok();
+    until(waiting, "destroying", async || {
+        can_open(&other).await;
+        !can_open(&one).await
+    })
+    .await;
+    let destroyed_after = asked.elapsed();
+    assert!(destroyed_after > promised, "it went while nodes might still let someone in");
+    let gone_there = until(promised, "the other node", async || !can_open(&other).await).await;
+    println!(
+        "asked to delete, the other node refused after {refused:?}; the key was destroyed after {destroyed_after:?}, \
+         and opened nothing on the other node {gone_there:?} later"
+    );
+    for node in [&one, &other] {
+        assert_eq!(node.can_open("shredded", epoch).await, Err(StorageError::UnknownTenant));
+        assert_eq!(node.newest_key("shredded").await, Err(StorageError::UnknownTenant), "nor is another made");
+        assert_eq!(node.can_open("stays", stays).await, Ok(()));
+    }
     one.stop().await;
     other.stop().await;
 }

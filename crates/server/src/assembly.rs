@@ -20,6 +20,7 @@ use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, TenantId, TokenRequest,
 use fhirpool_interactions::{
     CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids,
 };
+use fhirpool_storage::KeyRing;
 use fhirpool_storage::tenants::{TenantDirectory, TenantState, register_tenant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -92,6 +93,7 @@ pub struct Server {
     /// Keep the keys of issuers elsewhere and what is known of tenants fresh.
     watching: Vec<JoinHandle<()>>,
     audit: Option<AuditTrail>,
+    keys: Arc<dyn KeyRing>,
     /// How long a stop waits for what is under way.
     drain_time_max: Duration,
     stop_parts: Stop,
@@ -155,12 +157,13 @@ impl Server {
             Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
             None => NodeQuotas::alone(access_file.quotas),
         };
-        let audit = audit::start(&config, Arc::clone(&parts.audit_log), Arc::clone(&parts.keys))?;
+        let keys = Arc::clone(&parts.keys);
+        let audit = audit::start(&config, Arc::clone(&parts.audit_log), Arc::clone(&keys))?;
         let state = api_state(&config, parts, issuer.as_deref(), verifier, says, quotas, audit.clone());
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));
         let drain_time_max = Duration::from_secs(config.drain_seconds_max);
-        Ok(Self { https, issuer, requests, metrics, watching, audit, drain_time_max, stop_parts })
+        Ok(Self { https, issuer, requests, metrics, watching, audit, keys, drain_time_max, stop_parts })
     }
 
     /// Where it listens.
@@ -191,6 +194,11 @@ impl Server {
     /// A token of its own issuer for the administration of tenants; `None` where it has none.
     pub fn admin_token(&self, subject: &str, ttl_s: u32) -> Option<Result<String, LocalKeyError>> {
         self.issuer.as_ref().map(|issuer| issuer.issue_admin(subject, ttl_s, issuer::now()))
+    }
+
+    /// The tenants' keys as this process knows them.
+    pub fn key_ring(&self) -> &Arc<dyn KeyRing> {
+        &self.keys
     }
 
     /// Takes no more connections, lets requests under way finish within the drain time, closes the parts.

@@ -6,6 +6,7 @@ use fhirpool_authz::{Launch, TenantId, TokenRequest};
 use fhirpool_fhir::ResourceId;
 use fhirpool_server::Server;
 use fhirpool_server::config::{Config, Given, Profile};
+use fhirpool_storage::{KeyEpoch, StorageError};
 
 use crate::{Client, Deployment};
 
@@ -115,6 +116,17 @@ impl TestServer {
     pub fn administrator(&self) -> Client {
         let token = self.server.admin_token("operator", 3_600).expect("servers of tests have an issuer of their own").unwrap();
         Client::new(self.root(), Some(token))
+    }
+
+    /// The epoch of the key that this server would seal a tenant's next value with. Asked again, it is told from memory.
+    pub async fn newest_key(&self, tenant: &str) -> Result<KeyEpoch, StorageError> {
+        let key = self.server.key_ring().data_key(&TenantId::parse(tenant).unwrap()).await?;
+        Ok(key.epoch())
+    }
+
+    /// Whether this server can open what a key of the tenant has sealed.
+    pub async fn can_open(&self, tenant: &str, epoch: KeyEpoch) -> Result<(), StorageError> {
+        self.server.key_ring().unwrap(&TenantId::parse(tenant).unwrap(), epoch).await.map(drop)
     }
 
     /// A practitioner's client of a tenant.
