@@ -1,8 +1,9 @@
 //! A router under test and what is sent to it.
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use axum::body::{Body, Bytes};
 use fhirpool_api::{ApiState, NodeQuotas, Settings, router};
 use fhirpool_authz::{Launch, LocalIssuer, LocalKey, Policy, QuotaRules, TenantId, TokenRequest, TokenVerifier};
@@ -11,7 +12,8 @@ use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports};
 use fhirpool_fhir::Definitions;
 use fhirpool_interactions::{CapabilityCache, Clock, Interactions, Limits, PageTokens, SystemClock, SystemRandomness, UuidV7Ids};
 use fhirpool_search::Extractors;
-use fhirpool_storage::tenants::{DirectorySettings, TenantDirectory};
+use fhirpool_storage::StorageError;
+use fhirpool_storage::tenants::{DirectorySettings, TenantDirectory, TenantRecord, TenantRegistry};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -22,9 +24,66 @@ pub struct Api {
     pub tenants: Arc<TenantDirectory>,
     /// Tenants whose removal has begun.
     pub removing: Arc<Mutex<Vec<TenantId>>>,
+    /// What becomes of looks at the registry, and what time it is for what is known of it.
+    pub registry: Arc<Registry>,
     router: axum::Router,
     token: String,
     folder: tempfile::TempDir,
+}
+
+/// The registry of a store, which answers as a test wants it.
+pub struct Registry {
+    store: Arc<EmbeddedStore>,
+    pub answers: Mutex<Answers>,
+    began: Instant,
+    /// How much later it is for the directory.
+    pub later: Mutex<Duration>,
+}
+
+/// How a registry answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    Truly,
+    WithAnError,
+    Never,
+}
+
+impl Registry {
+    async fn answer(&self) -> Result<&EmbeddedStore, StorageError> {
+        let answers = *self.answers.lock().unwrap();
+        match answers {
+            Answers::Truly => Ok(&self.store),
+            Answers::WithAnError => Err(StorageError::Unavailable("as the test wants it".into())),
+            Answers::Never => std::future::pending().await,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.began + *self.later.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl TenantRegistry for Registry {
+    async fn epoch(&self) -> Result<u64, StorageError> {
+        self.answer().await?.epoch().await
+    }
+
+    async fn list(&self) -> Result<Vec<TenantRecord>, StorageError> {
+        TenantRegistry::list(self.answer().await?).await
+    }
+
+    async fn read(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, StorageError> {
+        TenantRegistry::read(self.answer().await?, tenant).await
+    }
+
+    async fn create(&self, record: &TenantRecord) -> Result<bool, StorageError> {
+        self.answer().await?.create(record).await
+    }
+
+    async fn replace(&self, record: &TenantRecord) -> Result<bool, StorageError> {
+        self.answer().await?.replace(record).await
+    }
 }
 
 /// An answer read whole.
@@ -115,9 +174,16 @@ impl Api {
         for tenant in ["acme", "other"] {
             store.register_tenant(&TenantId::parse(tenant).unwrap()).await.unwrap();
         }
-        // Nobody reads the registry again.
-        let lasting = DirectorySettings { stale_after: Duration::from_secs(86_400), ..DirectorySettings::default() };
-        let directory = Arc::new(TenantDirectory::new(store.clone(), lasting));
+        // Nobody reads the registry again and again, and its time stands still.
+        let registry = Arc::new(Registry {
+            store: store.clone(),
+            answers: Mutex::new(Answers::Truly),
+            began: Instant::now(),
+            later: Mutex::default(),
+        });
+        let stands_still = Arc::clone(&registry);
+        let now = Box::new(move || stands_still.now());
+        let directory = Arc::new(TenantDirectory::with_clock(registry.clone(), DirectorySettings::default(), now));
         directory.refresh().await.unwrap();
         let (tenants, removing) = (Arc::clone(&directory), Arc::new(Mutex::new(Vec::new())));
         let removed = Arc::clone(&removing);
@@ -146,7 +212,7 @@ impl Api {
             audit: None,
             is_ready: Box::new(is_ready),
         };
-        Self { tenants, removing, router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }
+        Self { tenants, removing, registry, router: router(Arc::new(state)), token: token("acme", "practitioner", 0), folder }
     }
 
     /// Objects in the content store, of all tenants.

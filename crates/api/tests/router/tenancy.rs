@@ -1,12 +1,14 @@
 //! What is answered for a tenant that is suspended, goes away or is gone.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use fhirpool_api::routes::{ROUTES, Route};
 use fhirpool_authz::TenantId;
 use fhirpool_fhir::Timestamp;
 use fhirpool_storage::tenants::{TenantState, change_tenant};
 
-use crate::support::{Answer, Api, admin_token, token};
+use crate::support::{Answer, Answers, Api, admin_token, token};
 
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"p"}"#;
 
@@ -81,6 +83,66 @@ async fn a_signed_address_of_a_closed_tenant_is_refused_as_one_whose_signature_d
     assert_eq!(put(&forged).await, refused);
     move_to(&api, TenantState::Active).await;
     assert_eq!(put(&path).await.0, 200);
+}
+
+/// What each route of a tenant answers to the tenant's own token, a stranger's and nobody.
+async fn statuses(api: &Api) -> Vec<(&'static Route, [Answer; 3])> {
+    let tokens = [token("acme", "practitioner", 0), token("other", "practitioner", 0), String::new()];
+    let mut all = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.full_pattern().starts_with("/tenant/")) {
+        let [own, stranger, nobody] = &tokens;
+        all.push((route, [call(api, route, own).await, call(api, route, stranger).await, call(api, route, nobody).await]));
+    }
+    all
+}
+
+fn codes(all: &[(&'static Route, [Answer; 3])]) -> Vec<[u16; 3]> {
+    all.iter().map(|(_, answers)| answers.each_ref().map(|answer| answer.status.as_u16())).collect()
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_read_the_registry_for_five_seconds_serves_no_tenant_until_it_can() {
+    let api = Api::new().await;
+    // Nothing of this is there, and nothing is made: each round answers alike.
+    let served = codes(&statuses(&api).await);
+    for answers in [Answers::WithAnError, Answers::Truly, Answers::WithAnError] {
+        *api.registry.answers.lock().unwrap() = answers;
+        *api.registry.later.lock().unwrap() += Duration::from_millis(4_999);
+        if answers == Answers::Truly {
+            // It has been too long, and the first who comes finds that it answers again.
+            *api.registry.later.lock().unwrap() += Duration::from_secs(60);
+            assert_eq!(codes(&statuses(&api).await), served);
+            continue;
+        }
+        assert_eq!(codes(&statuses(&api).await), served, "what was known a moment ago is known");
+        *api.registry.later.lock().unwrap() += Duration::from_millis(1);
+        for (route, [own, stranger, nobody]) in statuses(&api).await {
+            let place = format!("{} {}", route.method, route.pattern);
+            if route.is_open() {
+                // What is open is no tenant's; an address that nobody has signed is not looked at for its tenant.
+                let expected = if route.pattern.starts_with("/$content") { [404, 404, 404] } else { [200, 200, 200] };
+                assert_eq!([own, stranger, nobody].map(|answer| answer.status.as_u16()), expected, "{place}");
+                continue;
+            }
+            assert_eq!((own.status.as_u16(), own.header("retry-after"), own.issue().as_str()), (503, "1", "transient"), "{place}");
+            assert_eq!((stranger.status.as_u16(), nobody.status.as_u16()), (404, 401), "{place}");
+        }
+        assert_eq!(administer(&api, "GET", "/acme", "").await.status, 503, "nor can anyone be told of it");
+    }
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_registry_that_does_not_answer_and_not_for_long() {
+    let api = Api::new().await;
+    *api.registry.answers.lock().unwrap() = Answers::Never;
+    *api.registry.later.lock().unwrap() += Duration::from_secs(5);
+    let began = Instant::now();
+    let refused = api.get("Patient/p").await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"));
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
+    *api.registry.answers.lock().unwrap() = Answers::Truly;
+    assert_eq!(api.get("Patient/p").await.status, 404, "nobody holds the look that was given up");
 }
 
 async fn administer(api: &Api, method: &str, path: &str, body: &str) -> Answer {

@@ -42,10 +42,14 @@ pub enum Standing {
 /// what a node keeps of them.
 pub type OnTenantChange = Box<dyn Fn(&TenantId, TenantState) + Send + Sync>;
 
+/// Tells what time it is, for how old knowledge is.
+pub type DirectoryClock = Box<dyn Fn() -> Instant + Send + Sync>;
+
 /// The registry as a node last read it. Someone must call [`TenantDirectory::refresh`] again and again.
 pub struct TenantDirectory {
     registry: Arc<dyn TenantRegistry>,
     settings: DirectorySettings,
+    now: DirectoryClock,
     known: RwLock<Option<Known>>,
     /// Held by who looks, so that one does it for all, and changes are told in their order.
     looking: Mutex<()>,
@@ -67,7 +71,12 @@ impl std::fmt::Debug for TenantDirectory {
 impl TenantDirectory {
     /// Of a registry that was not read yet.
     pub fn new(registry: Arc<dyn TenantRegistry>, settings: DirectorySettings) -> Self {
-        Self { registry, settings, known: RwLock::default(), looking: Mutex::new(()), on_change: RwLock::default() }
+        Self::with_clock(registry, settings, Box::new(Instant::now))
+    }
+
+    /// The same, by this clock.
+    pub fn with_clock(registry: Arc<dyn TenantRegistry>, settings: DirectorySettings, now: DirectoryClock) -> Self {
+        Self { registry, settings, now, known: RwLock::default(), looking: Mutex::new(()), on_change: RwLock::default() }
     }
 
     /// The registry itself.
@@ -84,7 +93,7 @@ impl TenantDirectory {
     pub fn standing(&self, tenant: &TenantId) -> Standing {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match &*known {
-            Some(known) if known.looked_at.elapsed() < self.settings.stale_after => {
+            Some(known) if self.since(known.looked_at) < self.settings.stale_after => {
                 known.states.get(tenant).map_or(Standing::Unknown, |state| Standing::Known(*state))
             }
             _ => Standing::Blind,
@@ -106,7 +115,11 @@ impl TenantDirectory {
     }
 
     fn age(&self) -> Option<Duration> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|known| known.looked_at.elapsed())
+        self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|known| self.since(known.looked_at))
+    }
+
+    fn since(&self, time: Instant) -> Duration {
+        (self.now)().saturating_duration_since(time)
     }
 
     /// Reads the epoch, and the list where that has changed. What has changed is told before this ends; whoever comes while
@@ -115,7 +128,7 @@ impl TenantDirectory {
     /// # Errors
     /// The registry cannot be read; what was known is known on until it is too old.
     pub async fn refresh(&self) -> Result<()> {
-        let since = Instant::now();
+        let since = (self.now)();
         let _looking = self.looking.lock().await;
         let seen = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +137,7 @@ impl TenantDirectory {
                 known => known.as_ref().map(|known| known.epoch),
             }
         };
-        let looked_at = Instant::now();
+        let looked_at = (self.now)();
         let epoch = self.registry.epoch().await?;
         if seen == Some(epoch) {
             if let Some(known) = &mut *self.known.write().unwrap_or_else(PoisonError::into_inner) {
