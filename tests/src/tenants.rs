@@ -217,6 +217,39 @@ async fn a_destroyed_key_opens_nothing_on_any_node_within_five_seconds() {
     other.stop().await;
 }
 
+/// A deletion goes on though the nodes end that were asked for it: one that runs goes on with it, or the next that is started.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_whose_node_ended_is_taken_up_by_another() {
+    let deployment = Arc::new(Deployment::create().await);
+    let tenants = ["first", "second"];
+    let one = TestServer::start_node(&deployment, &tenants, given()).await;
+    let other = TestServer::start_node(&deployment, &[], given()).await;
+    for tenant in tenants {
+        assert_eq!(one.client(tenant).put("Patient/p", r#"{"resourceType":"Patient","id":"p"}"#).await.status, 201);
+    }
+    let state = async |node: &TestServer, tenant: &str| {
+        let shown = node.administrator().get(&format!("/admin/tenants/{tenant}")).await.json();
+        shown["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(one.administrator().send("DELETE", "/admin/tenants/first", &[], "").await.status, 202);
+    // It waits for what other nodes may have let in, so that it ends in the midst.
+    one.stop().await;
+    assert_eq!(state(&other, "first").await, "deleting");
+    let took = until(Duration::from_secs(120), "the other node", async || state(&other, "first").await == "deleted").await;
+
+    assert_eq!(other.administrator().send("DELETE", "/admin/tenants/second", &[], "").await.status, 202);
+    other.stop().await;
+    let next = TestServer::start_node(&deployment, &[], given()).await;
+    assert_eq!(state(&next, "second").await, "deleting");
+    let took_next = until(Duration::from_secs(120), "the next node", async || state(&next, "second").await == "deleted").await;
+    println!("a node that ran had removed the tenant after {took:?}, one that was started after {took_next:?}");
+    next.stop().await;
+    for tenant in tenants {
+        let (left, has_key) = deployment::remove_tenant(&deployment.config(), tenant).await.unwrap();
+        assert!(left.iter().all(|(_, count)| *count == 0) && !has_key, "{left:?}");
+    }
+}
+
 fn fhirpool(data: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(program()).args(arguments).arg("--data").arg(data).args(["--log-filter", "warn"]).output().unwrap();
     let said = if output.status.success() { output.stdout } else { output.stderr };

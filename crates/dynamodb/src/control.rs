@@ -9,6 +9,7 @@
 //! | write marks | `T#t#M` | digest of the client | `u` until, `ttl` expiry |
 //! | buckets of points | `T#t#Q` | `tenant`, or kind and hash of the name | `l` level, `a` as of, `c` counter, `w` writer, `ttl` expiry |
 //! | bytes stored | `T#t#U` | `usage` | `b` sum |
+//! | duties that one node does | `D` | duty | `o` owner, `c` counter |
 //! | migrations | `M` | number | `n` name, `a` applied at |
 //! | secrets | `S` | name | `v` |
 //!
@@ -25,6 +26,7 @@ use crate::cost::Operation;
 use crate::item::Item;
 use crate::keys::{PARTITION, SORT};
 
+mod duties;
 mod leases;
 mod marks;
 mod migrations;

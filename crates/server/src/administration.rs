@@ -2,9 +2,10 @@
 //!
 //! Forgetting: the tenant is closed; once no node lets anyone in, its keys are destroyed, and with them all that was sealed; then
 //! every part of the deployment removes what it has, at once, and once more when the longest request that was under way is over,
-//! until nothing is found. A record stays. Each step can be done again, so whoever finds a tenant that is being deleted goes on.
+//! until nothing is found. A record stays. Each step can be done again, and it is the duty of one node at a time: every server
+//! that sees a tenant that is being deleted is ready to go on with it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use fhirpool_authz::{Principal, TenantId, WriteAccess};
 use fhirpool_interactions::{Clock, SystemClock};
 use fhirpool_storage::tenants::{PurgeTenant, TenantDirectory, TenantRecord, TenantState, change_tenant};
 use fhirpool_storage::{KeyRing, Result, StorageError};
+use tokio::task::AbortHandle;
+
+use crate::duties::Duties;
 
 /// How long after its closing a tenant is still worked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,13 +32,14 @@ pub(crate) struct Administration {
     keys: Arc<dyn KeyRing>,
     parts: Vec<Arc<dyn PurgeTenant>>,
     settling: Settling,
-    /// What this process is removing.
-    removing: Mutex<HashSet<TenantId>>,
+    duties: Arc<Duties>,
+    /// What this process removes in the background, or would if the node that does it were lost.
+    removing: Mutex<HashMap<TenantId, AbortHandle>>,
 }
 
-/// How often a removal in the background is tried, with pauses that grow by this.
-const ATTEMPTS_MAX: u32 = 10;
+/// Pauses between attempts to remove a tenant grow by this, up to the other.
 const ATTEMPT_PAUSE: Duration = Duration::from_secs(5);
+const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Rounds of removing after the last request is over: the first finds what that left, the next nothing.
 const ROUNDS_MAX: usize = 8;
@@ -46,8 +51,9 @@ impl Administration {
         keys: Arc<dyn KeyRing>,
         parts: Vec<Arc<dyn PurgeTenant>>,
         settling: Settling,
+        duties: Arc<Duties>,
     ) -> Arc<Self> {
-        Arc::new(Self { directory, keys, parts, settling, removing: Mutex::default() })
+        Arc::new(Self { directory, keys, parts, settling, duties, removing: Mutex::default() })
     }
 
     /// Makes a tenant; `None`: its id was given before.
@@ -78,46 +84,62 @@ impl Administration {
         Ok(changed)
     }
 
-    /// Removes a tenant that is being deleted, in the background; once, however often it is asked for.
+    /// Sees to it, in the background, that a tenant that is being deleted is removed: by this node or by another.
     pub(crate) fn begin_removal(self: &Arc<Self>, tenant: &TenantId) {
-        if !self.removing.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone()) {
+        let mut removing = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
+        if removing.contains_key(tenant) {
             return;
         }
-        let (this, tenant) = (Arc::clone(self), tenant.clone());
-        tokio::spawn(async move {
-            for attempt in 1..=ATTEMPTS_MAX {
-                match this.remove(&tenant).await {
-                    Ok(record) => {
-                        tracing::info!(%tenant, removed = ?record.removed, "a tenant is deleted");
-                        break;
-                    }
-                    Err(error) if attempt == ATTEMPTS_MAX => {
-                        tracing::error!(%tenant, %error, "a tenant could not be removed: delete it again");
-                    }
-                    Err(error) => {
-                        tracing::warn!(%tenant, %error, attempt, "a tenant could not be removed yet");
-                        tokio::time::sleep(ATTEMPT_PAUSE * attempt).await;
-                    }
-                }
-            }
-            this.removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+        let (this, of_task) = (Arc::clone(self), tenant.clone());
+        let task = tokio::spawn(async move {
+            this.see_removed(&of_task).await;
+            this.removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&of_task);
         });
+        removing.insert(tenant.clone(), task.abort_handle());
     }
 
-    /// Goes on with what a process that ended has left.
-    #[cfg(feature = "embedded")]
-    pub(crate) async fn resume_removals(self: &Arc<Self>) -> Result<()> {
-        for record in self.list().await?.iter().filter(|record| record.state == TenantState::Deleting) {
-            self.begin_removal(&record.id);
+    /// Gives up what is done in the background: another node goes on with it, or this one when it is started again.
+    pub(crate) fn stop(&self) {
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner).drain().for_each(|(_, task)| task.abort());
+    }
+
+    /// Ends when the tenant is deleted.
+    async fn see_removed(&self, tenant: &TenantId) {
+        let mut pause = Duration::ZERO;
+        loop {
+            match self.take_part(tenant).await {
+                Ok(record) => {
+                    tracing::info!(%tenant, removed = ?record.removed, "a tenant is deleted");
+                    return;
+                }
+                Err(error) => {
+                    pause = (pause + ATTEMPT_PAUSE).min(ATTEMPT_PAUSE_MAX);
+                    tracing::warn!(%tenant, %error, ?pause, "a tenant could not be removed yet");
+                    tokio::time::sleep(pause).await;
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// Removes a tenant, or waits while another node does; ends when it is deleted.
+    async fn take_part(&self, tenant: &TenantId) -> Result<TenantRecord> {
+        loop {
+            if let Some(removed) = self.duties.perform(&format!("remove {tenant}"), self.remove(tenant)).await? {
+                return removed;
+            }
+            tokio::time::sleep(self.duties.look_pause()).await;
+            match self.show(tenant).await?.ok_or(StorageError::UnknownTenant)? {
+                deleted if deleted.state == TenantState::Deleted => return Ok(deleted),
+                _ => {}
+            }
+        }
     }
 
     /// Removes a tenant that is being deleted, and ends when it is deleted.
     ///
     /// # Errors
     /// A part does not answer; called again, it goes on.
-    pub(crate) async fn remove(&self, tenant: &TenantId) -> Result<TenantRecord> {
+    async fn remove(&self, tenant: &TenantId) -> Result<TenantRecord> {
         let record = self.show(tenant).await?.ok_or(StorageError::UnknownTenant)?;
         match record.state {
             TenantState::Deleted => return Ok(record),
@@ -140,7 +162,7 @@ impl Administration {
         Err(StorageError::Busy)
     }
 
-    /// Closes a tenant and removes it; ends when it is deleted.
+    /// Closes a tenant and removes it, or has a server that runs remove it; ends when it is deleted.
     ///
     /// # Errors
     /// A sentence for the operator; done again, it goes on.
@@ -151,7 +173,7 @@ impl Administration {
         if record.state != TenantState::Deleted {
             self.change(&tenant, TenantState::Deleting).await.map_err(|error| error.to_string())?;
         }
-        Ok(self.remove(&tenant).await.map_err(|error| error.to_string())?.to_shown_json())
+        Ok(self.take_part(&tenant).await.map_err(|error| error.to_string())?.to_shown_json())
     }
 
     /// Has every part remove what it has, notes how much that was, and gives the sum.
@@ -236,3 +258,6 @@ impl Administration {
         Ok(record.to_shown_json())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ pub struct Server {
     issuer: Option<Arc<LocalIssuer>>,
     requests: Listening,
     metrics: Option<Listening>,
-    /// Keep the keys of issuers elsewhere and what is known of tenants fresh.
+    /// Keep the keys of issuers elsewhere and what is known of tenants fresh, and take up deletions.
     watching: Vec<JoinHandle<()>>,
     audit: Option<AuditTrail>,
     keys: Arc<dyn KeyRing>,
@@ -151,7 +151,9 @@ impl Server {
             tracing::info!(%tenant, state = state.name(), "a tenant's state has changed");
             of_tenants.forget_tenant(tenant);
         }));
-        let watching_tenants = tenants::watch(&parts.tenants, Duration::from_millis(config.tenant_refresh_ms));
+        let administration = Arc::clone(&parts.administration);
+        let on_deleting = move |tenant: &TenantId| administration.begin_removal(tenant);
+        let watching_tenants = tenants::watch(&parts.tenants, Duration::from_millis(config.tenant_refresh_ms), on_deleting);
         let watching = watching_issuers.into_iter().chain([watching_tenants]).collect();
         let quotas = match parts.quota_leases.take() {
             Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),

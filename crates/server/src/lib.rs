@@ -11,6 +11,7 @@ mod content_copy;
 mod control;
 #[cfg(feature = "aws")]
 pub mod deployment;
+mod duties;
 mod issuer;
 mod listen;
 pub mod load;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fhirpool_authz::TenantId;
 use fhirpool_storage::tenants::TenantDirectory;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -10,8 +11,8 @@ use tokio::time::MissedTickBehavior;
 /// One look takes no longer: what a node knows is to be fresh again well before it is too old to be used.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Reads the registry again and again, until the task is aborted.
-pub(crate) fn watch(directory: &Arc<TenantDirectory>, every: Duration) -> JoinHandle<()> {
+/// Reads the registry again and again, until the task is aborted, and names each time the tenants that are being deleted.
+pub(crate) fn watch(directory: &Arc<TenantDirectory>, every: Duration, on_deleting: impl Fn(&TenantId) + Send + 'static) -> JoinHandle<()> {
     let directory = Arc::clone(directory);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(every);
@@ -28,6 +29,7 @@ pub(crate) fn watch(directory: &Arc<TenantDirectory>, every: Duration) -> JoinHa
                 is_read = failure.is_none();
                 tracing::warn!(is_read, failure, "how the registry of tenants answers has changed");
             }
+            directory.deleting().iter().for_each(&on_deleting);
         }
     })
 }

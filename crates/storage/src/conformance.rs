@@ -43,6 +43,7 @@ pub mod reads;
 pub mod searches;
 pub mod tenancy;
 
+pub use crate::duties::conformance::duty_leases;
 pub use crate::quota_leases::conformance::quota_leases;
 pub use crate::stored_bytes::conformance::stored_bytes;
 

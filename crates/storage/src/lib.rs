@@ -12,6 +12,7 @@ mod commit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod content;
+mod duties;
 mod error;
 mod index;
 mod keys;
@@ -37,6 +38,7 @@ pub use commit::{Assumption, Change, ChangeContent, ChangeOutcome, Commit, Commi
 pub use content::{
     ContentInfo, ContentName, ContentStore, ContentStream, SignedAddress, SignedContent, Upload, UploadOutcome, UploadTerms,
 };
+pub use duties::{DutyLease, DutyLeases};
 pub use error::{Result, StorageError};
 pub use index::{ExactLookup, Freshness, SearchHit, SearchIndex, SearchPage, SearchRequest, TotalMode};
 pub use keys::{KeyEpoch, KeyRing, TenantKey, WrappedKey, WrappedKeys};

@@ -17,10 +17,14 @@ use crate::{
     View,
 };
 
+mod duties;
 mod quotas;
+mod registry;
 mod search;
 
+pub use duties::MemoryDutyLeases;
 pub use quotas::MemoryQuotaLeases;
+pub use registry::MemoryRegistry;
 
 /// All that was ever committed.
 pub struct MemoryStore {

@@ -102,7 +102,7 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 /// What nodes agree on, which is no tenant's.
-const SHARED_PARTITIONS: [&str; 5] = ["L", "R", "E", "M", "S"];
+const SHARED_PARTITIONS: [&str; 6] = ["D", "L", "R", "E", "M", "S"];
 
 /// Keys are the tenant's, or of what all nodes share on the control table.
 fn of_dynamodb(request: &ProxiedRequest, tenant: &str) {

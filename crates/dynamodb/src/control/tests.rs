@@ -194,6 +194,12 @@ async fn a_draw_costs_a_read_and_a_write() {
 }
 
 #[tokio::test]
+async fn one_node_at_a_time_holds_a_duty() {
+    let tables = Tables::new().await;
+    fhirpool_storage::conformance::duty_leases(&Control::new(tables.client.clone())).await;
+}
+
+#[tokio::test]
 async fn nodes_count_bytes_together() {
     let tables = Tables::new().await;
     fhirpool_storage::conformance::stored_bytes(&Control::new(tables.client.clone())).await;

@@ -22,6 +22,7 @@ use super::StartError;
 use super::parts::Parts;
 use crate::administration::{Administration, Settling};
 use crate::config::Config;
+use crate::duties::Duties;
 
 /// How often the store is asked whether it answers, and how long that may take.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
@@ -50,8 +51,10 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
     let indexer = config.indexer.then(|| run_indexer(&node, &services, stopped.clone()));
     let answers = Arc::new(AtomicBool::new(true));
     let looking = tokio::spawn(look(Arc::new(services.control.clone()), Arc::clone(&answers)));
+    let administration = administer(config, &services);
+    let removing = Arc::clone(&administration);
     Ok(Parts {
-        administration: administer(config, &services),
+        administration,
         tenants: Arc::clone(&services.tenants),
         store: Arc::clone(&node.marked) as _,
         index: Arc::clone(&node.index) as _,
@@ -67,6 +70,7 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
         is_ready: Box::new(move || answers.load(Ordering::Relaxed)),
         stop: Box::new(move || {
             Box::pin(async move {
+                removing.stop();
                 looking.abort();
                 // Nobody listens where there is no indexer.
                 let _ = stop.send(true);
@@ -90,7 +94,8 @@ fn administer(config: &Config, services: &Services) -> Arc<Administration> {
     let clocks = Duration::from_millis(config.clock_margin_ms);
     let admitted = DirectorySettings::default().stale_after + ADMITTED_MARGIN + clocks;
     let settling = Settling { admitted, under_way: super::request_time_max(config) };
-    Administration::new(Arc::clone(&services.tenants), Arc::clone(&services.keys) as _, parts_of_tenants(services), settling)
+    let duties = Arc::new(Duties::shared(Arc::new(services.control.clone())));
+    Administration::new(Arc::clone(&services.tenants), Arc::clone(&services.keys) as _, parts_of_tenants(services), settling, duties)
 }
 
 /// All that keeps something of tenants.

@@ -21,6 +21,7 @@ use super::parts::Parts;
 use crate::administration::{Administration, Settling};
 use crate::config::Config;
 use crate::control::Control;
+use crate::duties::Duties;
 
 /// Where content lies in the data folder.
 const CONTENT_FOLDER: &str = "content";
@@ -50,9 +51,9 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     let settling = Settling { admitted: Duration::ZERO, under_way: super::request_time_max(config) };
     let (tenants, administration) = administer(&store, &content, ring, settling);
     super::register_tenants(config, &tenants).await?;
-    administration.resume_removals().await.map_err(StartError::Registry)?;
     let page_token_key = page_token_key(&config.data).map_err(StartError::Data)?;
     let control = Control::start(&config.data, Arc::clone(&store), Arc::clone(&administration)).map_err(StartError::Data)?;
+    let removing = Arc::clone(&administration);
     Ok(Parts {
         administration,
         tenants,
@@ -68,7 +69,12 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
         page_token_key,
         quota_leases: None,
         is_ready: Box::new(|| true),
-        stop: Box::new(|| Box::pin(control.stop())),
+        stop: Box::new(move || {
+            Box::pin(async move {
+                removing.stop();
+                control.stop().await;
+            })
+        }),
     })
 }
 
@@ -95,7 +101,7 @@ fn administer(
     let ring = Arc::clone(&keys);
     directory.on_change(Box::new(move |tenant, _| ring.forget(tenant)));
     let parts: Vec<Arc<dyn PurgeTenant>> = vec![Arc::clone(store) as _, Arc::clone(content) as _];
-    (Arc::clone(&directory), Administration::new(directory, keys, parts, settling))
+    (Arc::clone(&directory), Administration::new(directory, keys, parts, settling, Arc::new(Duties::alone())))
 }
 
 /// The key that seals page links; made on first start. Losing it only ends the links that are out.

@@ -12,7 +12,7 @@ use crate::administration::Administration;
 
 /// The parts below HTTP.
 pub(crate) struct Parts {
-    /// Removes tenants.
+    /// Does what operators want with tenants, and removes them.
     pub administration: Arc<Administration>,
     /// How tenants stand; read once by now.
     pub tenants: Arc<TenantDirectory>,

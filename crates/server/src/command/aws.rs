@@ -196,8 +196,8 @@ async fn connect(config: &Config) -> Result<(Services, Node), Failure> {
     let services = Services::connect(config).await?;
     services.check().await?;
     services.tenants.refresh().await?;
-    // It ends with the process.
-    tenants::watch(&services.tenants, Duration::from_millis(config.tenant_refresh_ms));
+    // It ends with the process. Servers remove tenants.
+    tenants::watch(&services.tenants, Duration::from_millis(config.tenant_refresh_ms), |_| {});
     let node = Node::new(config, &services, None);
     Ok((services, node))
 }

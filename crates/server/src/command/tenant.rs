@@ -95,7 +95,9 @@ impl<'a> Operator<'a> {
     async fn ask(self, request: &str) -> Result<String, Failure> {
         let deleted = request.strip_prefix("delete ");
         if deleted.is_some() {
-            eprintln!("deleting: it ends when the longest request that may be under way is over; broken off, it is to be begun again");
+            eprintln!(
+                "deleting: it ends when the longest request that may be under way is over; broken off, the next server goes on with it"
+            );
         }
         match (self, deleted) {
             (Self::Here(administration), Some(id)) => Ok(administration.delete(id).await?),

@@ -48,3 +48,14 @@ async fn buckets_in_memory_keep_the_contract() {
     quota_leases(&crate::memory::MemoryQuotaLeases::default()).await;
     stored_bytes(&crate::memory::MemoryQuotaLeases::default()).await;
 }
+
+async fn registry() -> crate::tenants::conformance::Made {
+    (Arc::new(crate::memory::MemoryRegistry::default()), Box::new(()))
+}
+
+crate::registry_conformance!(super::registry);
+
+#[tokio::test]
+async fn duties_in_memory_keep_the_contract() {
+    duty_leases(&crate::memory::MemoryDutyLeases::default()).await;
+}

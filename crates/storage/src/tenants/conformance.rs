@@ -105,6 +105,7 @@ pub async fn a_directory_follows(registry: Arc<dyn TenantRegistry>) {
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [(id("a"), state)]);
         assert_eq!(directory.is_kept(&id("a")).await, Ok(state == TenantState::Suspended));
     }
+    assert_eq!(directory.deleting(), [id("a")]);
     directory.refresh().await.unwrap();
     assert_eq!(directory.standing(&id("b")), Standing::Known(TenantState::Active));
     assert_eq!(told.try_iter().count(), 0);

@@ -59,6 +59,7 @@ pub struct TenantDirectory {
 struct Known {
     epoch: u64,
     states: HashMap<TenantId, TenantState>,
+    deleting: Vec<TenantId>,
     looked_at: Instant,
 }
 
@@ -98,6 +99,12 @@ impl TenantDirectory {
             }
             _ => Standing::Blind,
         }
+    }
+
+    /// The tenants that are being deleted, by what was last read.
+    pub fn deleting(&self) -> Vec<TenantId> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(|known| known.deleting.clone()).unwrap_or_default()
     }
 
     /// Whether what the tenant has is there, asking the registry where that is not known.
@@ -146,7 +153,8 @@ impl TenantDirectory {
             return Ok(());
         }
         let states: HashMap<_, _> = self.registry.list().await?.into_iter().map(|record| (record.id, record.state)).collect();
-        let next = Known { epoch, states: states.clone(), looked_at };
+        let deleting = states.iter().filter(|(_, state)| **state == TenantState::Deleting).map(|(tenant, _)| tenant.clone()).collect();
+        let next = Known { epoch, states: states.clone(), deleting, looked_at };
         // In this order: who asks for something of the tenant from now on is refused, and what was made before is dropped.
         let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(next);
         let before = before.map(|before| before.states).unwrap_or_default();
