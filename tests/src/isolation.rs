@@ -11,7 +11,7 @@ use fhirpool_testkit::{Client, Response, TestServer};
 use crate::profiles::on_each_profile;
 
 on_each_profile!(
-    every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped,
+    every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tenants_resources,
     a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing,
 );
 
@@ -25,38 +25,43 @@ struct Row {
     stranger: u16,
     /// With a token of this tenant that is in no group.
     ungrouped: u16,
+    /// With a token of this tenant that is in the group `audit-admin`: the log of accesses is all that it opens, and that is at no
+    /// address of a Patient's.
+    audit_admin: u16,
+    /// With an administrator's token, which is no tenant's.
+    administrator: u16,
 }
 
 /// An address that everyone may see.
 const fn open(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 200, stranger: 200, ungrouped: 200 }
+    Row { route: (method, pattern), nobody: 200, stranger: 200, ungrouped: 200, audit_admin: 200, administrator: 200 }
 }
 
 /// An address of a tenant: another tenant's token is told that there is no such tenant.
 const fn closed(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 401, stranger: 404, ungrouped: 403 }
+    Row { route: (method, pattern), nobody: 401, stranger: 404, ungrouped: 403, audit_admin: 403, administrator: 401 }
 }
 
 /// An address that its signature opens, whoever asks: without one it is closed to all.
 const fn signed(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 403, stranger: 403, ungrouped: 403 }
+    Row { route: (method, pattern), nobody: 403, stranger: 403, ungrouped: 403, audit_admin: 403, administrator: 403 }
 }
 
-/// A route that no token of a tenant opens.
-const fn administration(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 401, stranger: 401, ungrouped: 401 }
+/// A route that no token of a tenant opens, and what it answers to an administrator.
+const fn administration(method: &'static str, pattern: &'static str, administrator: u16) -> Row {
+    Row { route: (method, pattern), nobody: 401, stranger: 401, ungrouped: 401, audit_admin: 401, administrator }
 }
 
 /// A row for every route of [`ROUTES`].
 const ROWS: &[Row] = &[
     open("GET", "/health/live"),
     open("GET", "/health/ready"),
-    administration("GET", "/admin/tenants"),
-    administration("POST", "/admin/tenants"),
-    administration("GET", "/admin/tenants/{tenant}"),
-    administration("DELETE", "/admin/tenants/{tenant}"),
-    administration("POST", "/admin/tenants/{tenant}/$suspend"),
-    administration("POST", "/admin/tenants/{tenant}/$resume"),
+    administration("GET", "/admin/tenants", 200),
+    administration("POST", "/admin/tenants", 201),
+    administration("GET", "/admin/tenants/{tenant}", 200),
+    administration("DELETE", "/admin/tenants/{tenant}", 202),
+    administration("POST", "/admin/tenants/{tenant}/$suspend", 200),
+    administration("POST", "/admin/tenants/{tenant}/$resume", 200),
     open("GET", "/metadata"),
     open("GET", "/.well-known/smart-configuration"),
     signed("PUT", "/$content/{type}/{id}/{vid}"),
@@ -95,8 +100,12 @@ fn is_for(row: &Row, route: &Route) -> bool {
 
 /// The route's address in the tenant `home`, about things that are there.
 fn path(route: &Route) -> String {
+    path_in(route, "home")
+}
+
+fn path_in(route: &Route, tenant: &str) -> String {
     let names =
-        [("tenant", "home"), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
+        [("tenant", tenant), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
     let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
     match (route.method.as_str(), route.pattern) {
         ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
@@ -107,8 +116,13 @@ fn path(route: &Route) -> String {
 
 /// A request that would succeed for whom it is allowed.
 async fn ask(client: &Client, method: &str, route: &Route) -> Response {
+    ask_in(client, method, route, "home").await
+}
+
+async fn ask_in(client: &Client, method: &str, route: &Route, tenant: &str) -> Response {
     let (headers, body): (&[(&str, &str)], &str) = match (method, route.pattern) {
         ("POST", pattern) if pattern.ends_with("_search") => (&[("content-type", "application/x-www-form-urlencoded")], "name=a"),
+        ("POST", "/admin/tenants") => (&[], r#"{"id":"new"}"#),
         ("POST", "") => (&[], r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Patient/p"}}]}"#),
         ("POST", pattern) if pattern.ends_with("{operation}") => (&[], r#"{"resourceType":"Parameters"}"#),
         ("POST", _) => (&[], r#"{"resourceType":"Patient"}"#),
@@ -116,11 +130,14 @@ async fn ask(client: &Client, method: &str, route: &Route) -> Response {
         ("PATCH", _) => (&[("content-type", "application/json-patch+json")], r#"[{"op":"add","path":"/active","value":true}]"#),
         _ => (&[], ""),
     };
-    client.send(method, &path(route), headers, body).await
+    client.send(method, &path_in(route, tenant), headers, body).await
 }
 
-async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped(profile: Profile) {
-    let server = TestServer::start_on(profile, &["home", "away"], Given::default()).await;
+async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tenants_resources(profile: Profile) {
+    // One for each route, so that none meets what another has left.
+    let spares: Vec<String> = (0..ROUTES.len()).map(|number| format!("spare-{number}")).collect();
+    let tenants: Vec<&str> = ["home", "away"].into_iter().chain(spares.iter().map(String::as_str)).collect();
+    let server = TestServer::start_on(profile, &tenants, Given::default()).await;
     let home = server.client("home");
     assert_eq!(home.put("Patient/p", r#"{"resourceType":"Patient","id":"p"}"#).await.status, 201);
     let before = home.get("_history").await.json()["total"].clone();
@@ -130,9 +147,11 @@ async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped(profile
         ("a stranger", with(Some(server.token("away")))),
         ("someone in no group", with(Some(server.token_of("home", &[])))),
         ("someone in unknown groups", with(Some(server.token_of("home", &["admin", "Practitioner"])))),
+        ("an admin of the audit", with(Some(server.token_of("home", &["audit-admin"])))),
+        ("an administrator of tenants", server.administrator()),
     ];
     let mut failures = Vec::new();
-    for route in ROUTES {
+    for (route, spare) in ROUTES.iter().zip(&spares) {
         let rows: Vec<&Row> = ROWS.iter().filter(|row| is_for(row, route)).collect();
         let [row] = rows[..] else {
             failures.push(format!("{} {}: {} rows instead of one", route.method, route.full_pattern(), rows.len()));
@@ -142,9 +161,12 @@ async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped(profile
         for method in methods {
             // In the profile aws these URLs lead to S3, and there is nothing at the server's own.
             let leads_elsewhere = profile == Profile::Aws && route.pattern.starts_with("/$content/");
-            for ((name, client), expected) in callers.iter().zip([row.nobody, row.stranger, row.ungrouped, row.ungrouped]) {
+            let columns = [row.nobody, row.stranger, row.ungrouped, row.ungrouped, row.audit_admin, row.administrator];
+            for ((name, client), expected) in callers.iter().zip(columns) {
                 let expected = if leads_elsewhere { 404 } else { expected };
-                let response = ask(client, method, route).await;
+                // What administrators may do, they do to a tenant that nobody else is asked about.
+                let tenant = if route.action.is_administration() && expected < 300 { spare } else { "home" };
+                let response = ask_in(client, method, route, tenant).await;
                 if response.status != expected {
                     failures.push(format!("{method} {} to {name}: {} instead of {expected}", path(route), response.status));
                 }
@@ -161,6 +183,23 @@ async fn every_route_tells_nothing_to_nobody_strangers_and_the_ungrouped(profile
     failures.extend(unknown.map(|row| format!("{:?}: a row without a route", row.route)));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(home.get("_history").await.json()["total"], before, "nobody of them has written");
+    let seen = server.administrator().get("/admin/tenants").await.json();
+    let states = seen.as_array().unwrap().iter().map(|tenant| (tenant["id"].as_str().unwrap(), tenant["state"].as_str().unwrap()));
+    let closed: Vec<_> = states.filter(|(_, state)| *state != "active").collect();
+    assert!(closed.len() == 2 && closed.iter().all(|(id, _)| id.starts_with("spare-")), "only administrators close tenants: {closed:?}");
+    // What the group is for, and that it is for this tenant's own.
+    let day = "date=ge2026-01-01&date=lt2026-01-02";
+    for (name, client) in &callers {
+        let log = client.get(&format!("/tenant/home/AuditEvent?{day}")).await.status;
+        let others = client.get(&format!("/tenant/away/AuditEvent?{day}")).await.status;
+        let expected = match *name {
+            "nobody" | "an administrator of tenants" => (401, 401),
+            "a stranger" => (404, 200),
+            "an admin of the audit" => (200, 404),
+            _ => (403, 404),
+        };
+        assert_eq!((log, others), expected, "{name}");
+    }
     server.stop().await;
 }
 
