@@ -99,9 +99,10 @@ impl Audit {
 }
 
 /// What a request's record is made of.
-pub(crate) struct Attempt {
-    context: Arc<Context>,
-    pub head: Parts,
+pub(crate) struct Attempt<'a> {
+    context: &'a Context,
+    pub head: &'a Parts,
+    pub found: Found<'a>,
     pub request_id: HeaderValue,
     pub noted: Noted,
     room: OnceLock<Room>,
@@ -114,9 +115,16 @@ pub(crate) struct Context {
     pub audit: Option<Audit>,
 }
 
-impl Attempt {
-    pub fn new(context: Arc<Context>, head: Parts, request_id: HeaderValue) -> Self {
-        Self { context, head, request_id, noted: Noted::default(), room: OnceLock::new() }
+impl<'a> Attempt<'a> {
+    pub fn new(context: &'a Context, head: &'a Parts, request_id: HeaderValue) -> Self {
+        let has_default_tenant = context.state.settings.default_tenant.is_some();
+        let found = context.table.find(&head.method, head.uri.path(), has_default_tenant);
+        Self { context, head, found, request_id, noted: Noted::default(), room: OnceLock::new() }
+    }
+
+    /// What is asked for; `None` where the address leads nowhere.
+    pub fn action(&self) -> Option<Action> {
+        if let Found::Route(route, _) = &self.found { Some(route.action) } else { None }
     }
 
     /// Takes the place of the record; waits while there is none.
@@ -136,12 +144,12 @@ impl Attempt {
 
     fn leave(&mut self, answer: Option<&Answer>) -> Option<oneshot::Receiver<()>> {
         let room = self.room.take()?;
-        let Context { state, table, audit } = &*self.context;
+        let Context { state, audit, .. } = self.context;
         let audit = audit.as_ref()?;
-        let has_default_tenant = state.settings.default_tenant.is_some();
-        let Found::Route(route, names) = table.find(&self.head.method, self.head.uri.path(), has_default_tenant) else { return None };
+        let Found::Route(route, names) = &self.found else { return None };
         let principal = self.noted.principal.get().map(|principal| &**principal);
-        let resource = resource_of(&names, answer.map(|answer| &answer.headers));
+        let may_have_changed = changes(route.action);
+        let resource = resource_of(names, answer.map(|answer| &answer.headers), may_have_changed);
         let query = self.noted.form.get().map_or(self.head.uri.query().unwrap_or_default(), String::as_str);
         let parameters = match query {
             "" => String::new(),
@@ -162,7 +170,7 @@ impl Attempt {
             activity: activity.unwrap_or(Activity::Other),
             status: answer.map_or(0, |answer| answer.status.as_u16()),
             request_id: self.request_id.to_str().unwrap_or_default(),
-            peer: client_address(&state.settings, &self.head),
+            peer: client_address(&state.settings, self.head),
             principal,
             resource_type: resource.resource_type,
             id: resource.id,
@@ -172,7 +180,7 @@ impl Attempt {
             touched: self.noted.touched.get().map(Vec::as_slice).unwrap_or_default(),
         };
         let name_in_path = names.tenant.as_deref().or(state.settings.default_tenant.as_ref().map(TenantId::as_str));
-        let has_changed = changes(route.action) && (200..300).contains(&access.status);
+        let has_changed = may_have_changed && (200..300).contains(&access.status);
         match principal {
             Some(principal) if name_in_path == Some(principal.tenant().as_str()) => {
                 if has_changed {
@@ -198,7 +206,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for Attempt<'_> {
     /// The client went away: what it asked for may have been done.
     fn drop(&mut self) {
         self.leave(None);
@@ -213,11 +221,11 @@ struct Resource<'a> {
 }
 
 /// By the path, and by what the answer says that it has made.
-fn resource_of<'a>(names: &'a PathNames<'_>, headers: Option<&'a HeaderMap>) -> Resource<'a> {
+fn resource_of<'a>(names: &'a PathNames<'_>, headers: Option<&'a HeaderMap>, may_have_changed: bool) -> Resource<'a> {
     let id_in_path = names.id.as_deref().filter(|id| ResourceId::parse(id).is_some());
     let in_path = names.version.as_deref().and_then(VersionId::parse);
     let text = |name: &HeaderName| headers.and_then(|headers| headers.get(name)?.to_str().ok());
-    let made = [&LOCATION, &CONTENT_LOCATION].into_iter().find_map(|name| {
+    let made = [&LOCATION, &CONTENT_LOCATION].into_iter().filter(|_| may_have_changed).find_map(|name| {
         let mut parts = text(name)?.rsplit('/');
         let (version, history, id) = (parts.next()?, parts.next()?, parts.next()?);
         (history == "_history").then_some((ResourceId::parse(id).map(|_| id)?, VersionId::parse(version)?))

@@ -28,7 +28,7 @@ const CONSISTENCY: HeaderName = HeaderName::from_static("x-consistency");
 pub(crate) struct Call<'a> {
     pub state: &'a ApiState,
     pub head: &'a Parts,
-    pub names: PathNames<'a>,
+    pub names: &'a PathNames<'a>,
     pub tenant: TenantId,
     pub prefer: Prefer,
     /// What the record of the request says besides.
@@ -38,7 +38,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub fn new(state: &'a ApiState, attempt: &'a Attempt, tenant: TenantId, names: PathNames<'a>) -> Self {
+    pub fn new(state: &'a ApiState, attempt: &'a Attempt<'a>, tenant: TenantId, names: &'a PathNames<'a>) -> Self {
         let deadline = Instant::now() + state.settings.request_time_max;
         let Attempt { head, noted, .. } = attempt;
         Self { state, head, names, tenant, prefer: Prefer::parse(&head.headers), noted, deadline }

@@ -73,8 +73,12 @@ impl ApiError {
     }
 
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.push((name, value));
+        self.add_header(name, value);
         self
+    }
+
+    pub fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.headers.push((name, value));
     }
 
     pub fn into_refusal(self) -> Refusal {

@@ -1,10 +1,10 @@
 //! Keys of applications and quotas at the door: who asks too much is told when to come back (429), and everyone how their quota stands.
 
-use std::fmt::Write;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use fhirpool_authz::{
     Admission, Asker, Interaction, Principal, QuotaOf, QuotaRules, Quotas, Refusal, Shortage, Standing, TenantId, WriteAccess, points,
 };
@@ -139,7 +139,7 @@ pub(crate) async fn admit(state: &ApiState, head: &Parts, principal: &Principal,
             let text = format!("the quota is used up; ask again in {seconds} s");
             let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, IssueCode::Throttled, text);
             let error = error.with_header(RETRY_AFTER.clone(), HeaderValue::from(seconds));
-            Err(headers(&refusal.standings).into_iter().fold(error, |error, (name, value)| error.with_header(name, value)))
+            Err(headers(&refusal.standings).into_iter().flatten().fold(error, |error, (name, value)| error.with_header(name, value)))
         }
     }
 }
@@ -172,23 +172,23 @@ pub(crate) async fn charge_bundle(state: &ApiState, head: &Parts, principal: &Pr
 }
 
 /// Puts how the quotas stand onto an answer, also onto a refusal.
-pub(crate) fn tell(answer: Result<Answer>, standings: &[Standing]) -> Result<Answer> {
-    let headers = headers(standings);
-    match answer {
-        Ok(answer) => Ok(headers.into_iter().fold(answer, |answer, (name, value)| answer.with_header(name, value))),
-        Err(error) => Err(headers.into_iter().fold(error, |error, (name, value)| error.with_header(name, value))),
+pub(crate) fn tell(answer: &mut Result<Answer>, standings: &[Standing]) {
+    for (name, value) in headers(standings).into_iter().flatten() {
+        match answer {
+            Ok(answer) => drop(answer.headers.insert(name, value)),
+            Err(error) => error.add_header(name, value),
+        }
     }
 }
 
-fn headers(standings: &[Standing]) -> Vec<(HeaderName, HeaderValue)> {
+fn headers(standings: &[Standing]) -> Option<[(HeaderName, HeaderValue); 2]> {
     const BYTES_OF_ONE: usize = 48;
     if standings.is_empty() {
-        return Vec::new();
+        return None;
     }
-    let new = || String::with_capacity(BYTES_OF_ONE * standings.len());
+    let new = || Vec::with_capacity(BYTES_OF_ONE * standings.len());
     let (mut policy, mut left) = (new(), new());
     for standing in standings {
-        let separator = if policy.is_empty() { "" } else { ", " };
         let name = match standing.of {
             QuotaOf::Tenant => "tenant",
             QuotaOf::Application => "application",
@@ -196,12 +196,25 @@ fn headers(standings: &[Standing]) -> Vec<(HeaderName, HeaderValue)> {
         };
         // The window is the time in which an empty quota fills up.
         let window_s = standing.rate.burst_points.div_ceil(standing.rate.points_per_s.max(1));
-        // Nothing that is written to a string fails.
-        let _ = write!(policy, "{separator}\"{name}\";q={};w={window_s}", standing.rate.burst_points);
-        let _ = write!(left, "{separator}\"{name}\";r={};t={}", standing.left_points, standing.full_in_ms.div_ceil(1000));
+        item(&mut policy, name, [("q", standing.rate.burst_points.into()), ("w", window_s.into())]);
+        item(&mut left, name, [("r", standing.left_points.into()), ("t", standing.full_in_ms.div_ceil(1000))]);
     }
-    let value = |text: String| HeaderValue::try_from(text).expect("names and numbers are plain ASCII");
-    vec![(RATE_LIMIT_POLICY.clone(), value(policy)), (RATE_LIMIT.clone(), value(left))]
+    let value = |text: Vec<u8>| HeaderValue::from_maybe_shared(Bytes::from(text)).expect("names and numbers are plain ASCII");
+    Some([(RATE_LIMIT_POLICY.clone(), value(policy)), (RATE_LIMIT.clone(), value(left))])
+}
+
+/// Adds `"name";key=number;key=number` to a list (RFC 9651). Every answer has them, so they are written without a formatter.
+fn item(list: &mut Vec<u8>, name: &str, parameters: [(&str, u64); 2]) {
+    let mut digits = itoa::Buffer::new();
+    list.extend_from_slice(if list.is_empty() { b"\"" } else { b", \"" });
+    list.extend_from_slice(name.as_bytes());
+    list.push(b'"');
+    for (key, number) in parameters {
+        list.push(b';');
+        list.extend_from_slice(key.as_bytes());
+        list.push(b'=');
+        list.extend_from_slice(digits.format(number).as_bytes());
+    }
 }
 
 /// What a route's requests cost as.

@@ -39,7 +39,7 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn router(state: Arc<ApiState>) -> axum::Router {
     let cors = cors(&state.settings);
     let measures = state.settings.metrics_tenants_max.map(Measures::new);
-    let context = Arc::new(Context { audit: Audit::new(&state), table: RouteTable::new(), state });
+    let context = Context { audit: Audit::new(&state), table: RouteTable::new(), state };
     let server = Arc::new(Server { context, request_ids: RequestIds::new(), measures });
     let router = axum::Router::new().fallback(move |request: Request| serve(server.clone(), request));
     let router = match cors {
@@ -51,7 +51,7 @@ pub fn router(state: Arc<ApiState>) -> axum::Router {
 }
 
 struct Server {
-    context: Arc<Context>,
+    context: Context,
     request_ids: RequestIds,
     measures: Option<Measures>,
 }
@@ -78,16 +78,13 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
     let is_logged = tracing::enabled!(target: "fhirpool::access", tracing::Level::DEBUG);
     let started = (is_logged || server.measures.is_some()).then(Instant::now);
     let (head, body) = request.into_parts();
-    let request_id = server.request_ids.of(&head);
-    let mut attempt = Attempt::new(Arc::clone(&server.context), head, request_id);
+    let mut attempt = Attempt::new(&server.context, &head, server.request_ids.of(&head));
     let mut form = Form::default();
-    let Context { state, table, .. } = &*server.context;
-    let found = table.find(&attempt.head.method, attempt.head.uri.path(), state.settings.default_tenant.is_some());
-    let action = if let Found::Route(route, _) = &found { Some(route.action) } else { None };
-    let span = request_span(&attempt.head, &attempt.request_id, action);
+    let action = attempt.action();
+    let span = request_span(&head, &attempt.request_id, action);
     let mut trail = Trail { span: span.clone(), action, tenant: None };
-    let time_max = state.settings.request_time_max + BODY_GRACE;
-    let handled = tokio::time::timeout(time_max, handle(&server.context, &attempt, found, body, &mut form, &mut trail)).instrument(span);
+    let time_max = server.context.state.settings.request_time_max + BODY_GRACE;
+    let handled = tokio::time::timeout(time_max, handle(&server.context, &attempt, body, &mut form, &mut trail)).instrument(span);
     let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(Ok(Ok(answer))) => answer,
         Ok(Ok(Err(error))) => refuse(error, &attempt.request_id, &trail),
@@ -115,7 +112,7 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
         }
         let micros = elapsed.as_micros() as u64;
         let (action, tenant) = (action.map(Action::name), tenant.as_ref().map(TenantId::as_str));
-        tracing::debug!(target: "fhirpool::access", request_id = ?attempt.request_id, method = %attempt.head.method, action, tenant, status = status.as_u16(), micros);
+        tracing::debug!(target: "fhirpool::access", request_id = ?attempt.request_id, method = %head.method, action, tenant, status = status.as_u16(), micros);
     }
     response.headers_mut().insert(&X_REQUEST_ID, attempt.request_id.clone());
     response
@@ -153,13 +150,13 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("of no text"))
 }
 
-async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
-    let (state, head) = (&*context.state, &attempt.head);
+async fn handle(context: &Context, attempt: &Attempt<'_>, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
+    let (state, head) = (&*context.state, attempt.head);
     check_size(&state.settings, head)?;
-    let (route, names) = match found {
-        Found::Route(route, names) => (route, names),
-        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(context, attempt, &routes),
-        Found::OtherMethods(routes) => return Err(method_not_allowed(&routes)),
+    let (route, names) = match &attempt.found {
+        Found::Route(route, names) => (*route, names),
+        Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(context, attempt, routes),
+        Found::OtherMethods(routes) => return Err(method_not_allowed(routes)),
         Found::Nothing => return Err(ApiError::not_found("there is nothing at this address")),
         Found::Malformed => return Err(ApiError::bad_request("the path is not percent-encoded UTF-8")),
     };
@@ -170,11 +167,11 @@ async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Bo
     }
     attempt.take_room(route.action).await;
     form.gzip = accepts_gzip(&head.headers);
-    if !negotiate(head, form)? && !may_be_raw(route, &names) {
+    if !negotiate(head, form)? && !may_be_raw(route, names) {
         return Err(ApiError::not_acceptable());
     }
     if route.is_open() {
-        let call = Call::new(state, attempt, tenant_of(state, &names)?, names);
+        let call = Call::new(state, attempt, tenant_of(state, names)?, names);
         trail.set_tenant(&call.tenant);
         return match route.action {
             Action::Metadata => handlers::metadata(&call),
@@ -185,7 +182,7 @@ async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Bo
     }
     if route.action.is_administration() {
         let administrator = authenticate_administrator(state, head).await?;
-        return Box::pin(handlers::administer(route.action, state, head, &names, &administrator, body)).await;
+        return Box::pin(handlers::administer(route.action, state, head, names, &administrator, body)).await;
     }
     let principal = authenticate(state, head).await?;
     // It is set once for a request.
@@ -199,15 +196,15 @@ async fn handle(context: &Context, attempt: &Attempt, found: Found<'_>, body: Bo
     tenancy::admit(state, principal.tenant()).await?;
     let admission = quota::admit(state, head, &principal, route.action).await?;
     let call = Call::new(state, attempt, principal.tenant().clone(), names);
-    let answer = match route.action {
+    let mut answer = match route.action {
         // Reads are by far the most frequent and stay in this future; the others' would make it large to move.
         Action::Read => handlers::read(&call, &principal).await,
         action => Box::pin(handlers::dispatch(action, &call, &principal, body)).await,
     };
-    match admission {
-        None => answer,
-        Some(admission) => quota::tell(answer, &admission.standings),
+    if let Some(admission) = admission {
+        quota::tell(&mut answer, &admission.standings);
     }
+    answer
 }
 
 /// Refuses targets and headers over their limits (414, 431).
@@ -268,14 +265,14 @@ fn tenant_of(state: &ApiState, names: &PathNames<'_>) -> Result<TenantId> {
 }
 
 /// OPTIONS on the base is a request for the capabilities (R4 http.html#capabilities); elsewhere it tells the methods.
-fn options(context: &Context, attempt: &Attempt, routes: &[&Route]) -> Result<Answer> {
+fn options(context: &Context, attempt: &Attempt<'_>, routes: &[&Route]) -> Result<Answer> {
     let Context { state, table, .. } = context;
     let mut answer = Answer::new(StatusCode::NO_CONTENT, Content::None);
     let has_default_tenant = state.settings.default_tenant.is_some();
     if let Found::Route(Route { action: Action::SearchSystem, .. }, names) =
         table.find(&Method::GET, attempt.head.uri.path(), has_default_tenant)
     {
-        answer = handlers::metadata(&Call::new(state, attempt, tenant_of(state, &names)?, names))?;
+        answer = handlers::metadata(&Call::new(state, attempt, tenant_of(state, &names)?, &names))?;
     }
     Ok(answer.with_header(ALLOW, allowed_methods(routes)))
 }

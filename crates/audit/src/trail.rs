@@ -183,10 +183,10 @@ impl AuditTrail {
         let is_urgent = waiting.is_some();
         let mut pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = pending.batches.is_empty();
-        if !pending.batches.contains_key(tenant) {
-            pending.batches.insert(tenant.clone(), Batch::default());
-        }
-        let batch = pending.batches.get_mut(tenant).expect("it was put there");
+        let batch = match pending.batches.get_mut(tenant) {
+            Some(batch) => batch,
+            None => pending.batches.entry(tenant.clone()).or_default(),
+        };
         let before = batch.records.len();
         access.write(&mut batch.records);
         let bytes = batch.records.len() - before;

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::shared::{Draw, Drawn, SharedBucket, Shortage};
 use self::shared::{Lease, Verdict};
@@ -140,29 +140,101 @@ pub struct Quotas {
     is_any: bool,
     /// What this node's random pauses come from, where nodes share rates.
     sharing: Option<u64>,
-    buckets: Mutex<Buckets>,
-    under_way: Mutex<HashMap<TenantId, Arc<AtomicU32>>>,
+    tenants: Mutex<Tenants>,
 }
 
 #[derive(Debug, Default)]
-struct Buckets {
-    all: HashMap<BucketKey, Bucket>,
+struct Tenants {
+    all: HashMap<TenantId, Counted>,
+    /// Buckets of all tenants.
+    buckets: usize,
     /// At so many the full ones are forgotten.
     sweep_at: usize,
 }
 
-impl Buckets {
+/// What is counted of one tenant.
+#[derive(Debug, Default)]
+struct Counted {
+    buckets: Buckets,
+    under_way: Arc<AtomicU32>,
+}
+
+/// The buckets of one tenant.
+#[derive(Debug, Default)]
+struct Buckets {
+    tenant: Option<Bucket>,
+    applications: HashMap<Box<str>, Bucket>,
+    api_keys: HashMap<Box<str>, Bucket>,
+}
+
+impl Tenants {
+    /// What is counted of a tenant, and the number of all buckets.
+    fn of(&mut self, tenant: &TenantId) -> (&mut Counted, &mut usize) {
+        let counted = self.all.entry(tenant.clone()).or_default();
+        (counted, &mut self.buckets)
+    }
+
     /// Forgets buckets that are as new ones once there are many, and again once they have doubled.
     fn sweep(&mut self, now_ms: i64) {
-        if self.all.len() < self.sweep_at.max(Quotas::BUCKETS_MAX) {
+        if self.buckets < self.sweep_at.max(Quotas::BUCKETS_MAX) {
             return;
         }
-        self.all.retain(|_, bucket| !bucket.is_as_new(now_ms));
-        self.sweep_at = 2 * self.all.len();
+        self.all.retain(|_, counted| {
+            counted.buckets.sweep(now_ms);
+            counted.buckets.len() > 0 || Arc::strong_count(&counted.under_way) > 1
+        });
+        self.buckets = self.all.values().map(|counted| counted.buckets.len()).sum();
+        self.sweep_at = 2 * self.buckets;
     }
 }
 
-type BucketKey = (TenantId, Account);
+impl Buckets {
+    fn len(&self) -> usize {
+        usize::from(self.tenant.is_some()) + self.applications.len() + self.api_keys.len()
+    }
+
+    fn sweep(&mut self, now_ms: i64) {
+        self.tenant.take_if(|bucket| bucket.is_as_new(now_ms));
+        self.applications.retain(|_, bucket| !bucket.is_as_new(now_ms));
+        self.api_keys.retain(|_, bucket| !bucket.is_as_new(now_ms));
+    }
+
+    /// The buckets that these rates fill, in their order; those that are not there yet are made.
+    fn of<'a>(&'a mut self, rates: Rates<'_>, new: impl Fn(Rate) -> Bucket, made: &mut usize) -> [Option<(QuotaOf, &'a mut Bucket)>; 3] {
+        let Self { tenant, applications, api_keys } = self;
+        let mut named = |of, buckets: &'a mut HashMap<Box<str>, Bucket>, (rate, name): (Rate, &str)| {
+            if !buckets.contains_key(name) {
+                *made += 1;
+                buckets.insert(name.into(), new(rate));
+            }
+            (of, buckets.get_mut(name).expect("it was put there"))
+        };
+        let application = rates.application.map(|rate| named(QuotaOf::Application, applications, rate));
+        let api_key = rates.api_key.map(|rate| named(QuotaOf::ApiKey, api_keys, rate));
+        *made += usize::from(rates.tenant.is_some() && tenant.is_none());
+        let tenant = rates.tenant.map(|rate| (QuotaOf::Tenant, tenant.get_or_insert_with(|| new(rate))));
+        [tenant, application, api_key]
+    }
+}
+
+/// The rates that hold for someone, with the name of whose they are.
+#[derive(Debug, Clone, Copy)]
+struct Rates<'a> {
+    tenant: Option<Rate>,
+    application: Option<(Rate, &'a str)>,
+    api_key: Option<(Rate, &'a str)>,
+}
+
+impl Rates<'_> {
+    fn account(self, of: QuotaOf) -> Account {
+        let named = match of {
+            QuotaOf::Tenant => None,
+            QuotaOf::Application => self.application,
+            QuotaOf::ApiKey => self.api_key,
+        };
+        Account { of, name: named.map_or("", |(_, name)| name).into() }
+    }
+}
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -274,73 +346,57 @@ impl Quotas {
         self.rules.of(tenant)
     }
 
-    /// The rates that hold for someone, and whose they are.
-    fn rates<'a>(&self, asker: Asker<'a>) -> impl Iterator<Item = (QuotaOf, Rate, &'a str)> {
-        let quota = self.of(asker.tenant);
-        let of_key = asker.api_key.and_then(|key| Some((QuotaOf::ApiKey, key.rate?, key.name.as_str())));
-        let of_tenant = quota.tenant.map(|rate| (QuotaOf::Tenant, rate, ""));
-        let of_application = quota.application.map(|rate| (QuotaOf::Application, rate, asker.application.unwrap_or_default()));
-        of_tenant.into_iter().chain(of_application).chain(of_key)
-    }
-
     /// Admits a request and takes its points from all that they are counted for, or from none.
     pub fn admit(&self, asker: Asker<'_>, points: u32, now_ms: i64) -> Result<Admission, Refusal> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.sweep(now_ms);
-        let mut looked_at = Vec::with_capacity(3);
-        for (of, rate, name) in self.rates(asker) {
-            let key: BucketKey = (asker.tenant.clone(), Account { of, name: name.into() });
-            let mut bucket = buckets.all.get(&key).copied().unwrap_or_else(|| self.bucket(rate, now_ms));
-            bucket.pass(now_ms);
-            looked_at.push((key, bucket));
-        }
-        let standings = |looked_at: &[(BucketKey, Bucket)]| -> Vec<Standing> {
-            looked_at.iter().map(|((_, account), bucket)| bucket.standing(account.of, now_ms)).collect()
-        };
-        let refuse = |retry_in_ms, shortages| Refusal { retry_in_ms, standings: standings(&looked_at), shortages };
+        let quota = self.of(asker.tenant);
+        let rates = rates(&quota, asker);
+        let mut tenants = self.tenants();
+        tenants.sweep(now_ms);
+        let (Counted { buckets, under_way }, made) = tenants.of(asker.tenant);
+        let mut buckets = buckets.of(rates, |rate| self.bucket(rate, now_ms), made);
         let (mut wait_ms, mut shortages) = (0, Vec::new());
-        for ((_, account), bucket) in &looked_at {
+        for (of, bucket) in buckets.iter_mut().flatten() {
+            bucket.pass(now_ms);
             match bucket.verdict(i64::from(points.min(bucket.rate.burst_points)) * 1000, now_ms) {
                 Verdict::Enough => {}
                 Verdict::Wait(for_ms) => wait_ms = for_ms.max(wait_ms),
-                Verdict::Draw(draw) => shortages.push(Shortage { account: account.clone(), draw }),
+                Verdict::Draw(draw) => shortages.push(Shortage { account: rates.account(*of), draw }),
             }
         }
+        let standings = |buckets: [Option<(QuotaOf, &mut Bucket)>; 3]| -> Vec<Standing> {
+            buckets.into_iter().flatten().map(|(of, bucket)| bucket.standing(of, now_ms)).collect()
+        };
         if wait_ms > 0 {
-            return Err(refuse(wait_ms, Vec::new()));
+            return Err(Refusal { retry_in_ms: wait_ms, standings: standings(buckets), shortages: Vec::new() });
         }
         if !shortages.is_empty() {
-            return Err(refuse(1000, shortages));
+            return Err(Refusal { retry_in_ms: 1000, standings: standings(buckets), shortages });
         }
-        let under_way = match self.of(asker.tenant).requests_at_once_max {
+        let under_way = match quota.requests_at_once_max.map(|most| enter(under_way, most)) {
             None => None,
-            Some(most) => Some(self.enter(asker.tenant, most).ok_or_else(|| refuse(1000, Vec::new()))?),
+            Some(None) => return Err(Refusal { retry_in_ms: 1000, standings: standings(buckets), shortages }),
+            Some(entered) => entered,
         };
-        for (key, bucket) in &mut looked_at {
+        for (_, bucket) in buckets.iter_mut().flatten() {
             bucket.level = bucket.level.saturating_sub(i64::from(points) * 1000);
-            match buckets.all.get_mut(key) {
-                Some(there) => *there = *bucket,
-                None => {
-                    buckets.all.insert(key.clone(), *bucket);
-                }
-            }
         }
-        Ok(Admission { standings: standings(&looked_at), under_way })
+        Ok(Admission { standings: standings(buckets), under_way })
     }
 
     /// Takes points that a request turned out to cost more; gives what is to be drawn for that at once.
     pub fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) -> Vec<Shortage> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(1000);
+        let rates = rates(&self.of(asker.tenant), asker);
+        let mut tenants = self.tenants();
+        let (counted, made) = tenants.of(asker.tenant);
         let mut shortages = Vec::new();
-        for (of, rate, name) in self.rates(asker) {
-            let account = Account { of, name: name.into() };
-            let bucket = buckets.all.entry((asker.tenant.clone(), account.clone())).or_insert_with(|| self.bucket(rate, now_ms));
+        for (of, bucket) in counted.buckets.of(rates, |rate| self.bucket(rate, now_ms), made).into_iter().flatten() {
             bucket.pass(now_ms);
             bucket.level = bucket.level.saturating_sub(cost);
             if bucket.lease.is_some() && bucket.level < 0 {
                 let owed = bucket.level.saturating_neg();
-                shortages.push(Shortage { account, draw: Draw { rate, owed, needed: 0, wanted: 0, now_ms } });
+                shortages
+                    .push(Shortage { account: rates.account(of), draw: Draw { rate: bucket.rate, owed, needed: 0, wanted: 0, now_ms } });
             }
         }
         shortages
@@ -349,13 +405,26 @@ impl Quotas {
     /// Takes up what came of a draw; `None`: the shared bucket could not be reached, and this node keeps to a safe part of the rate.
     pub fn settle(&self, tenant: &TenantId, shortage: &Shortage, drawn: Option<Drawn>) {
         let Shortage { account, draw } = shortage;
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.all.entry((tenant.clone(), account.clone())).or_insert_with(|| self.bucket(draw.rate, draw.now_ms));
-        let random = scatter(self.sharing.unwrap_or_default() ^ draw.now_ms.cast_unsigned());
-        if let Some(lease) = &mut bucket.lease {
-            lease.ask(&mut bucket.level, draw.now_ms);
-            bucket.level = bucket.level.saturating_add(lease.settle(draw, drawn, random));
+        let named = (draw.rate, &*account.name);
+        let mut rates = Rates { tenant: None, application: None, api_key: None };
+        match account.of {
+            QuotaOf::Tenant => rates.tenant = Some(draw.rate),
+            QuotaOf::Application => rates.application = Some(named),
+            QuotaOf::ApiKey => rates.api_key = Some(named),
         }
+        let mut tenants = self.tenants();
+        let (counted, made) = tenants.of(tenant);
+        let random = scatter(self.sharing.unwrap_or_default() ^ draw.now_ms.cast_unsigned());
+        for (_, bucket) in counted.buckets.of(rates, |rate| self.bucket(rate, draw.now_ms), made).into_iter().flatten() {
+            if let Some(lease) = &mut bucket.lease {
+                lease.ask(&mut bucket.level, draw.now_ms);
+                bucket.level = bucket.level.saturating_add(lease.settle(draw, drawn, random));
+            }
+        }
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, Tenants> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bucket(&self, rate: Rate, now_ms: i64) -> Bucket {
@@ -364,16 +433,23 @@ impl Quotas {
             None => Bucket::full(rate, now_ms),
         }
     }
+}
 
-    fn enter(&self, tenant: &TenantId, most: u32) -> Option<Arc<AtomicU32>> {
-        let mut all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(tenant.clone()).or_default();
-        // Only under the lock does it grow.
-        if count.load(Ordering::Acquire) >= most {
-            return None;
-        }
-        count.fetch_add(1, Ordering::AcqRel);
-        Some(count.clone())
+/// Counts a request more, if there are fewer than so many.
+fn enter(under_way: &Arc<AtomicU32>, most: u32) -> Option<Arc<AtomicU32>> {
+    // Only under the lock does it grow.
+    if under_way.load(Ordering::Acquire) >= most {
+        return None;
+    }
+    under_way.fetch_add(1, Ordering::AcqRel);
+    Some(Arc::clone(under_way))
+}
+
+fn rates<'a>(quota: &TenantQuota, asker: Asker<'a>) -> Rates<'a> {
+    Rates {
+        tenant: quota.tenant,
+        application: quota.application.map(|rate| (rate, asker.application.unwrap_or_default())),
+        api_key: asker.api_key.and_then(|key| Some((key.rate?, key.name.as_str()))),
     }
 }
 

@@ -12,10 +12,11 @@ mod keys;
 mod remote;
 mod signed;
 
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
 pub use admin::{ADMIN_SCOPE, AdminError, Administrator};
 pub use keys::{Algorithm, KeyError, KeySet};
@@ -104,7 +105,7 @@ pub struct TokenVerifier {
     policy: Policy,
     /// Where keys come from that are not known.
     source: OnceLock<Arc<dyn KeySource>>,
-    verdicts: Cache<Box<str>, Verdict, TokenLength>,
+    verdicts: Cache<KnownToken, Verdict, TokenLength>,
     /// Whoever comes is this one.
     #[cfg(feature = "testing")]
     trusted: Option<Arc<Principal>>,
@@ -116,13 +117,40 @@ struct Verdict {
     expires: i64,
 }
 
+/// A token that was found good. Hashed is its end alone, a part of the signature, which nobody can choose for a good one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct KnownToken(Box<str>);
+
+/// The same for looking one up.
+struct GivenToken<'a>(&'a str);
+
+impl Hash for GivenToken<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        const BYTES: usize = 32;
+        let bytes = self.0.as_bytes();
+        state.write(&bytes[bytes.len().saturating_sub(BYTES)..]);
+    }
+}
+
+impl Hash for KnownToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        GivenToken(&self.0).hash(state);
+    }
+}
+
+impl Equivalent<KnownToken> for GivenToken<'_> {
+    fn equivalent(&self, known: &KnownToken) -> bool {
+        *self.0 == *known.0
+    }
+}
+
 #[derive(Debug, Clone)]
 struct TokenLength;
 
-impl Weighter<Box<str>, Verdict> for TokenLength {
-    fn weight(&self, token: &Box<str>, _verdict: &Verdict) -> u64 {
+impl Weighter<KnownToken, Verdict> for TokenLength {
+    fn weight(&self, token: &KnownToken, _verdict: &Verdict) -> u64 {
         // The principal repeats at most the claims, and the token is a third longer than those.
-        2 * token.len() as u64 + 256
+        2 * token.0.len() as u64 + 256
     }
 }
 
@@ -216,7 +244,7 @@ impl TokenVerifier {
         if let Some(principal) = &self.trusted {
             return Ok(Arc::clone(principal));
         }
-        if let Some(verdict) = self.verdicts.get(token) {
+        if let Some(verdict) = self.verdicts.get(&GivenToken(token)) {
             return if now < verdict.expires { Ok(verdict.principal) } else { Err(TokenError::Expired) };
         }
         if token.len() > Self::TOKEN_BYTES_MAX {
@@ -230,7 +258,7 @@ impl TokenVerifier {
         issuer.keys.verify(&signed)?;
         let (principal, expires) = claims::principal_of(&claimed, issuer, &self.policy, now)?;
         let verdict = Verdict { principal: Arc::new(principal), expires };
-        self.verdicts.insert(token.into(), verdict.clone());
+        self.verdicts.insert(KnownToken(token.into()), verdict.clone());
         Ok(verdict.principal)
     }
 }
