@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use fhirpool_server::config::Given;
 use fhirpool_testkit::{Deployment, TestServer};
 
+use crate::settings::setting;
+
 fn given() -> Given {
     // A machine that does much else besides may take its time; what is shown is that nothing is missed.
     Given { search_wait_ms_max: Some(20_000), ..Given::default() }
@@ -37,14 +39,14 @@ async fn nodes_share_tenants_page_links_and_histories() {
     other.stop().await;
 }
 
-/// How long the nodes are asked for as much as they take.
-const BLAST: Duration = Duration::from_secs(10);
+/// How long the nodes are asked for as much as they take; longer where `FHIRPOOL_QUOTA_SECONDS` says so.
+const BLAST_SECONDS: u64 = 10;
 const POINTS_PER_S: f64 = 50.0;
 const BURST_POINTS: f64 = 100.0;
 
 /// Asks a node without a pause by several clients; gives how many requests were admitted, and how many not.
-async fn blast(node: &TestServer) -> (u64, u64) {
-    let until = Instant::now() + BLAST;
+async fn blast(node: &TestServer, seconds: u64) -> (u64, u64) {
+    let until = Instant::now() + Duration::from_secs(seconds);
     let clients = (0..2).map(|_| async {
         let (client, mut admitted, mut refused) = (node.client("fleet"), 0, 0);
         while Instant::now() < until {
@@ -68,18 +70,23 @@ async fn nodes_keep_to_one_quota_together() {
     let given = || Given { access_file: Some(file.path().to_owned()), ..given() };
     let one = TestServer::start_node(&deployment, &["fleet"], given()).await;
     let other = TestServer::start_node(&deployment, &[], given()).await;
+    let long = setting::<u64>("FHIRPOOL_QUOTA_SECONDS");
+    // Within a tenth where draws are answered at once, as the long form shows that runs alone; one that a busy machine answers after a
+    // second is lost to both nodes.
+    let (seconds, least) = (long.unwrap_or(BLAST_SECONDS), if long.is_some() { 0.9 } else { 0.75 });
     let started = Instant::now();
-    let (here, there) = tokio::join!(blast(&one), blast(&other));
+    let (here, there) = tokio::join!(blast(&one, seconds), blast(&other, seconds));
     let due = POINTS_PER_S * started.elapsed().as_secs_f64() + BURST_POINTS;
     let admitted = (here.0 + there.0) as f64;
+    println!("quota: two nodes admitted {} and {} of {due:.0} points, {:.1} %", here.0, there.0, admitted / due * 100.0);
     assert!(here.0 > 0 && there.0 > 0 && here.1 > 0 && there.1 > 0, "both are asked too much: {here:?}, {there:?}");
-    // Within a tenth where draws are answered at once; one that a busy machine answers after a second is lost to both nodes.
-    assert!((due * 0.75..=due * 1.1).contains(&admitted), "{admitted} points of {due}: {here:?}, {there:?}");
-    // What one does not use goes to the other.
+    assert!((due * least..=due * 1.1).contains(&admitted), "{admitted} points of {due}: {here:?}, {there:?}");
+    // What one does not use goes to the other; what was drawn for it before is in neither's hands.
     let started = Instant::now();
-    let alone = blast(&one).await;
+    let alone = blast(&one, seconds).await.0 as f64;
     let due = POINTS_PER_S * started.elapsed().as_secs_f64();
-    assert!(alone.0 as f64 >= due * 0.75 && alone.0 as f64 <= due * 1.1 + BURST_POINTS, "{alone:?} of {due}");
+    println!("quota: one of them alone admitted {alone} of {due:.0} points, {:.1} %", alone / due * 100.0);
+    assert!(alone >= due * least && alone <= due * 1.1 + BURST_POINTS, "{alone} of {due}");
     one.stop().await;
     other.stop().await;
 }

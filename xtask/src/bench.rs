@@ -37,17 +37,43 @@ pub(crate) fn run_all(root: &Path, arguments: &[String]) -> Result<(), Failure> 
         ["--profile", "aws", "--record"] => of_aws(root, None, true),
         ["--profile", "aws", "--program", program] => of_aws(root, Some(program), false),
         ["--profile", "aws", "--program", program, "--record"] => of_aws(root, Some(program), true),
-        ["--access", ref rest @ ..] => alone(root, rest, access::measure_all),
-        ["--fairness", ref rest @ ..] => alone(root, rest, fairness::measure_all),
-        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--program PATH] [--record] | --access [--programs FOLDER] | \
-                  --fairness [--programs FOLDER]]"
+        ["--access", ref rest @ ..] => alone(root, rest, &ACCESS),
+        ["--fairness", ref rest @ ..] => alone(root, rest, &FAIRNESS),
+        _ => Err("usage: cargo xtask bench [--record | --only NAME | --profile aws [--program PATH] [--record] | \
+                  --access [--programs FOLDER] [--record] | --fairness [--programs FOLDER] [--record]]"
             .into()),
     }
 }
 
-/// One question by itself: of a release build, or of programs that were built before (a cargo profile's folder, such as `target/debug`).
-fn alone(root: &Path, arguments: &[&str], measure: impl Fn(&Path, &Path) -> Result<Report, Failure>) -> Result<(), Failure> {
-    let programs = match arguments {
+/// A question that is measured by itself.
+struct Question {
+    measure: fn(&Path, &Path) -> Result<Report, Failure>,
+    /// Where `--record` writes the answer, below `docs/evidence`.
+    file: &'static str,
+    introduction: &'static str,
+}
+
+const ACCESS: Question = Question {
+    measure: access::measure_all,
+    file: "bench-access.md",
+    introduction: "What access costs a read\n\nThe same server with and without token check, policy, quotas and the log of accesses, asked in turns by \
+                   wrk (16 connections, one thread) on the same machine; medians of five rounds. Of a release build.",
+};
+
+const FAIRNESS: Question = Question {
+    measure: fairness::measure_all,
+    file: "bench-fairness.md",
+    introduction: "What a tenant waits beside a busy one\n\nThe quiet tenant puts, searches and reads at 60 requests a second over two connections, beside \
+                   neighbours of several kinds, all on one machine with the server. Of a release build.",
+};
+
+/// One question: of a release build, or of programs that were built before (a cargo profile's folder, such as `target/debug`).
+fn alone(root: &Path, arguments: &[&str], question: &Question) -> Result<(), Failure> {
+    let (programs, record) = match arguments {
+        [rest @ .., "--record"] => (rest, true),
+        rest => (rest, false),
+    };
+    let programs = match programs {
         [] => {
             run(Command::new(cargo_program()).args(["build", "--release", "--bin", "fhirpool"]).current_dir(root))?;
             run(Command::new(cargo_program())
@@ -56,14 +82,18 @@ fn alone(root: &Path, arguments: &[&str], measure: impl Fn(&Path, &Path) -> Resu
             release_folder()?
         }
         ["--programs", folder] => PathBuf::from(folder),
-        other => return Err(format!("bench: found {}; allowed: --programs FOLDER", other.join(" ")).into()),
+        other => return Err(format!("bench: found {}; allowed: --programs FOLDER, --record", other.join(" ")).into()),
     };
     let scratch = folder()?.join(format!("bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let result = measure(&programs, &scratch);
+    let result = (question.measure)(&programs, &scratch);
     std::fs::remove_dir_all(&scratch)?;
-    println!("{}", result?.table());
-    Ok(())
+    let report = result?;
+    println!("{}", report.table());
+    match record {
+        true => crate::record_evidence(root, question.file, &report.document(root, question.introduction)?),
+        false => Ok(()),
+    }
 }
 
 /// On a stack of its own, which goes down with it; of a release build, or of a program that was built before.

@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   definitions [--check]       compile the R4 definitions into tables
   dictionary                  train the compression dictionary
   stack up | down | status    the AWS side on this machine; stack run COMMAND…: for one command
-  bench [--profile aws] [--record]   figures of a release build; bench --access | --fairness [--programs FOLDER]: one question alone
+  bench [--profile aws] [--record]   figures of a release build; bench --access | --fairness [--programs FOLDER] [--record]: one question alone
   soak [--profile aws] [--record]    the long campaigns of crashes, faults and models";
 
 /// Why a task failed, for the terminal.

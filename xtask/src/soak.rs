@@ -32,6 +32,7 @@ const CAMPAIGNS_AWS: &[Campaign] = &[
         environment: &[("FHIRPOOL_INDEXING_ROUNDS", "1000"), ("FHIRPOOL_INDEXING_SECONDS", "120")],
         runs: 1,
     },
+    Campaign { package: "fhirpool-tests", test: "nodes::", environment: &[("FHIRPOOL_QUOTA_SECONDS", "60")], runs: 1 },
     Campaign { package: "fhirpool-tests", test: "services::turmoil::", environment: &[("FHIRPOOL_TURMOIL_SECONDS", "120")], runs: 1 },
     Campaign { package: "fhirpool-tests", test: "services::faults::", environment: &[("FHIRPOOL_FAULT_ROUNDS", "300")], runs: 1 },
     Campaign {
@@ -163,7 +164,7 @@ fn tells(line: &str) -> bool {
 }
 
 /// How such lines begin.
-const TELLING: &[&str] = &["crash:", "fuzz:", "indexing:", "faults:", "turmoil:", "differential:"];
+const TELLING: &[&str] = &["crash:", "fuzz:", "indexing:", "faults:", "turmoil:", "differential:", "quota:"];
 
 fn words(root: &Path, program: &str, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new(program).args(arguments).current_dir(root).output()?;
