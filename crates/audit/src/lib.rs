@@ -6,6 +6,7 @@
 //! | `mention` | the patients that an answer is about |
 //! | `trail` | [`AuditTrail`]: the bounded buffer between requests and the log |
 //! | `writer` | the one task that seals what waits and appends it |
+//! | `outage` | when to try again what failed, and what is told of it |
 //! | [`sink`] | the second place that records go to |
 //! | `search` | finding records in a tenant's log |
 //! | `event` | a record as R4's AuditEvent |
@@ -20,6 +21,7 @@
 
 mod event;
 mod mention;
+mod outage;
 mod record;
 mod search;
 pub mod sink;

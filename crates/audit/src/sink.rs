@@ -6,7 +6,6 @@
 mod file;
 
 use std::io::Write;
-use std::time::Duration;
 
 use fhirpool_authz::TenantId;
 use fhirpool_fhir::json::Writer;
@@ -14,6 +13,7 @@ use fhirpool_fhir::json::Writer;
 pub use file::RotatingFile;
 
 use crate::event::write_event;
+use crate::outage::Pauses;
 use crate::record::{Record, split};
 
 /// Where lines go.
@@ -56,10 +56,17 @@ impl Sink {
     }
 
     /// Writes; blocks, and tries again until it succeeds.
-    pub(crate) fn write_until_taken(mut self, lines: &[u8], pause: Duration) -> Self {
+    pub(crate) fn write_until_taken(mut self, lines: &[u8], mut pauses: Pauses) -> Self {
+        let mut attempts = 0_u64;
         while let Err(error) = self.write(lines) {
-            tracing::error!(%error, "the audit sink does not take records; they wait");
-            std::thread::sleep(pause);
+            if attempts == 0 {
+                tracing::error!(%error, "the audit sink does not take records; they wait, and it is tried again and again");
+            }
+            attempts += 1;
+            std::thread::sleep(pauses.next());
+        }
+        if attempts > 0 {
+            tracing::warn!(attempts, "the audit sink takes records again; nothing was lost");
         }
         self
     }

@@ -32,8 +32,10 @@ pub struct Settings {
     pub flush_time_max: Duration,
     /// Whether a change is answered only when its record is on stable storage.
     pub changes_wait: bool,
-    /// How long a failed attempt to append waits for the next.
+    /// How long the first failed attempt to append waits for the next; each further one waits twice as long.
     pub retry_pause: Duration,
+    /// No attempt waits longer.
+    pub retry_pause_max: Duration,
 }
 
 impl Default for Settings {
@@ -43,6 +45,7 @@ impl Default for Settings {
             flush_time_max: Duration::from_millis(200),
             changes_wait: true,
             retry_pause: Duration::from_millis(250),
+            retry_pause_max: Duration::from_secs(4),
         }
     }
 }

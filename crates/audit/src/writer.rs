@@ -15,7 +15,9 @@ use fhirpool_storage::{
 use futures_util::StreamExt;
 use futures_util::stream;
 use metrics::counter;
+use tokio::time::Instant;
 
+use crate::outage::{Outage, Pauses, Retry};
 use crate::record::{split, time_of};
 use crate::sink::Sink;
 use crate::trail::{Batch, Settings, Shared};
@@ -40,6 +42,7 @@ pub(crate) struct Writer {
     settings: Settings,
     shared: Arc<Shared>,
     logs: HashMap<TenantId, TenantLog>,
+    outage: Outage,
 }
 
 /// One tenant's log as far as this process appends to it.
@@ -52,22 +55,18 @@ struct TenantLog {
     appending: Batch,
     blocks: Vec<AuditBlock>,
     end_of_blocks: Option<ChainEnd>,
+    /// Where the last attempt failed: when the next is due.
+    retry: Option<Retry>,
 }
 
 impl Writer {
     pub(crate) fn new(ports: Ports, settings: Settings, shared: Arc<Shared>) -> Self {
-        Self { log: ports.log, keys: ports.keys, sink: Some(ports.sink), settings, shared, logs: HashMap::new() }
+        Self { log: ports.log, keys: ports.keys, sink: Some(ports.sink), settings, shared, logs: HashMap::new(), outage: Outage::default() }
     }
 
     pub(crate) async fn run(mut self) {
         loop {
-            let is_behind = self.logs.values().any(TenantLog::has_work);
-            if is_behind {
-                tokio::time::sleep(self.settings.retry_pause).await;
-            } else if !self.shared.is_closing() {
-                self.shared.begun().await;
-                self.shared.urgent(self.settings.flush_time_max).await;
-            }
+            self.wait().await;
             // Ahead of taking: what is put behind it is taken the next time round.
             let is_closing = self.shared.is_closing();
             let taken = self.shared.take();
@@ -83,6 +82,29 @@ impl Writer {
         }
     }
 
+    /// Until something is to be written that has not been tried, or a log is due to be tried again.
+    async fn wait(&self) {
+        let due = self.logs.values().filter_map(|log| log.retry).map(|retry| retry.due).min();
+        if self.shared.is_closing() {
+            if let Some(due) = due {
+                // A stop has not much time.
+                tokio::time::sleep_until(due.min(Instant::now() + self.settings.retry_pause)).await;
+            }
+            return;
+        }
+        let begun = async {
+            self.shared.begun().await;
+            self.shared.urgent(self.settings.flush_time_max).await;
+        };
+        match due {
+            None => begun.await,
+            Some(due) => tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = begun => {}
+            },
+        }
+    }
+
     /// Tries until the sink has taken the lines: what it cannot take must not be forgotten.
     async fn tell_sink(&mut self, taken: &HashMap<TenantId, Batch>) {
         let Some(sink) = self.sink.take() else { return };
@@ -91,38 +113,65 @@ impl Writer {
             return;
         }
         let lines = taken.iter().map(|(tenant, batch)| sink.lines(tenant, &batch.records)).collect::<Vec<_>>().concat();
-        let pause = self.settings.retry_pause;
-        let written = tokio::task::spawn_blocking(move || sink.write_until_taken(&lines, pause)).await;
+        let (first, max) = (self.settings.retry_pause, self.settings.retry_pause_max);
+        let written = tokio::task::spawn_blocking(move || sink.write_until_taken(&lines, Pauses::new(first, max))).await;
         self.sink = written.ok();
     }
 
+    /// Tries every log that has something to be written and is not to wait.
     async fn append(&mut self) {
-        let (busy, idle): (HashMap<_, _>, HashMap<_, _>) = std::mem::take(&mut self.logs).into_iter().partition(|(_, log)| log.has_work());
-        self.logs = idle;
+        let (now, is_closing) = (Instant::now(), self.shared.is_closing());
+        let is_due = |log: &TenantLog| log.has_work() && (is_closing || log.retry.is_none_or(|retry| retry.due <= now));
+        let (due, others): (HashMap<_, _>, HashMap<_, _>) = std::mem::take(&mut self.logs).into_iter().partition(|(_, log)| is_due(log));
+        self.logs = others;
         let (log, keys, shared) = (&*self.log, &*self.keys, &*self.shared);
-        let attempts = stream::iter(busy).map(|(tenant, mut of_tenant)| async move {
-            let outcome = of_tenant.append(log, keys, &tenant).await;
-            match outcome {
-                Ok(()) => of_tenant.finish(shared),
+        let attempts = stream::iter(due).map(|(tenant, mut of_tenant)| async move {
+            let outcome = match of_tenant.append(log, keys, &tenant).await {
+                Ok(()) => {
+                    of_tenant.finish(shared);
+                    Ok(())
+                }
                 Err(StorageError::UnknownTenant) => {
                     tracing::debug!(%tenant, "records of accesses to a tenant that is not there are in no log");
                     counter!("fhirpool_audit_unknown_tenants_total").increment(1);
                     of_tenant.chain = None;
                     of_tenant.finish(shared);
+                    Ok(())
                 }
                 Err(error) => {
-                    tracing::error!(%tenant, %error, "the audit log cannot be appended to; its records wait");
                     counter!("fhirpool_audit_append_failures_total").increment(1);
                     if matches!(error, StorageError::Damaged(_)) {
                         of_tenant.begin_again();
                     }
+                    Err(error)
                 }
-            }
-            (tenant, of_tenant)
+            };
+            (tenant, of_tenant, outcome)
         });
         let done: Vec<_> = attempts.buffer_unordered(AT_ONCE).collect().await;
-        // Those that only asked for a tenant that is not there leave nothing behind.
-        self.logs.extend(done.into_iter().filter(|(_, log)| log.chain.is_some() || log.has_work()));
+        let mut has_recovered = false;
+        for (tenant, mut of_tenant, outcome) in done {
+            match outcome {
+                Ok(()) => has_recovered |= of_tenant.retry.take().is_some(),
+                Err(error) => {
+                    let pauses =
+                        of_tenant.retry.map_or(Pauses::new(self.settings.retry_pause, self.settings.retry_pause_max), |retry| retry.pauses);
+                    of_tenant.retry = Some(Retry::after(pauses));
+                    self.outage.note(&tenant, &error);
+                }
+            }
+            // Those that only asked for a tenant that is not there leave nothing behind.
+            if of_tenant.chain.is_some() || of_tenant.has_work() {
+                self.logs.insert(tenant, of_tenant);
+            }
+        }
+        if has_recovered {
+            // What kept one log kept the others, likely: whoever waits is not to wait for nothing.
+            self.logs.values_mut().filter_map(|log| log.retry.as_mut()).for_each(|retry| retry.due = now);
+        }
+        if self.logs.values().all(|log| log.retry.is_none()) {
+            self.outage.end();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fhirpool_authz::ReadAccess;
@@ -21,6 +21,8 @@ struct Memory {
     blocks: Mutex<BTreeMap<(TenantId, BlockName), Vec<u8>>>,
     fails: AtomicBool,
     attempts: AtomicUsize,
+    /// When whose log was appended to, or was not.
+    times: Mutex<Vec<(TenantId, Instant)>>,
     /// Whose attempts fail.
     failing: Mutex<Option<TenantId>>,
 }
@@ -33,6 +35,7 @@ impl AuditLog for Memory {
 
     async fn append(&self, access: &WriteAccess, blocks: &[AuditBlock]) -> Result<()> {
         self.attempts.fetch_add(1, Ordering::SeqCst);
+        self.times.lock().unwrap().push((access.tenant().clone(), Instant::now()));
         if self.fails.load(Ordering::SeqCst) || self.failing.lock().unwrap().as_ref() == Some(access.tenant()) {
             return Err(StorageError::Unavailable("as the test wants it".into()));
         }
@@ -188,5 +191,95 @@ async fn a_change_is_awaited_until_its_record_is_kept_and_others_are_not_held_up
     assert_eq!(log.blocks.lock().unwrap().len(), 2);
     // A place that was not used is given back.
     drop(trail.room().await);
+    assert!(trail.close(Duration::from_secs(30)).await);
+}
+
+std::thread_local! {
+    /// What was logged in this thread.
+    static LINES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Writes to [`LINES`].
+struct Lines;
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Memory {
+    /// How long each attempt at a tenant's log came behind the one before it.
+    fn pauses(&self, name: &str) -> Vec<Duration> {
+        let times = self.times.lock().unwrap();
+        let of_tenant: Vec<Instant> = times.iter().filter(|(tenant, _)| tenant.as_str() == name).map(|(_, time)| *time).collect();
+        of_tenant.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    async fn until_tried(&self, name: &str, attempts: usize) {
+        let tried = || self.times.lock().unwrap().iter().filter(|(tenant, _)| tenant.as_str() == name).count();
+        while tried() < attempts {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_fails_is_tried_ever_more_seldom_and_told_of_twice() {
+    // For all tests of the process: which lines are wanted is decided once for all threads.
+    tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).init();
+    let log = Arc::new(Memory::default());
+    log.fails.store(true, Ordering::SeqCst);
+    let pause = Duration::from_millis(20);
+    let settings = Settings { retry_pause: pause, retry_pause_max: pause * 4, flush_time_max: Duration::ZERO, ..Settings::default() };
+    let trail = AuditTrail::start(Ports { log: Arc::clone(&log) as _, keys: Arc::new(Keys), sink: Sink::None }, &settings);
+    for number in 0..3 {
+        note(&trail, "acme", DAY, &number.to_string()).await;
+        note(&trail, "demo", DAY, &number.to_string()).await;
+    }
+    log.until_tried("acme", 7).await;
+    // What comes while it fails waits with the rest, and hurries nobody.
+    note(&trail, "acme", DAY, "late").await;
+    log.until_tried("acme", 8).await;
+    log.fails.store(false, Ordering::SeqCst);
+    assert!(trail.close(Duration::from_secs(30)).await);
+    let pauses = log.pauses("acme");
+    let due = [1, 2, 4, 4, 4, 4, 4].map(|times| pause * times);
+    assert!(pauses.iter().zip(due).all(|(pause, due)| *pause >= due), "{pauses:?}");
+    let mut ids = found(trail.reader(), "acme", DAY_QUERY).await;
+    ids.sort();
+    assert_eq!(ids, ["0", "1", "2", "late"]);
+    let said = String::from_utf8(LINES.take()).unwrap();
+    let said: Vec<&str> = said.lines().filter(|line| line.contains("audit")).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].contains("ERROR") && said[0].contains("cannot be appended to"), "{}", said[0]);
+    let attempts = log.times.lock().unwrap().len();
+    let failed = said[1].split_once("attempts=").and_then(|(_, rest)| rest.split(' ').next()?.parse::<usize>().ok()).unwrap();
+    assert!((14..attempts).contains(&failed) && said[1].contains("tenants=2"), "{} of {attempts}", said[1]);
+}
+
+#[tokio::test]
+async fn once_one_log_works_again_nobody_waits_for_the_others() {
+    let log = Arc::new(Memory::default());
+    log.fails.store(true, Ordering::SeqCst);
+    let pause = Duration::from_millis(100);
+    let settings = Settings { retry_pause: pause, retry_pause_max: pause * 1000, flush_time_max: Duration::ZERO, ..Settings::default() };
+    let trail = AuditTrail::start(Ports { log: Arc::clone(&log) as _, keys: Arc::new(Keys), sink: Sink::None }, &settings);
+    let change = |room, name: &str| trail.note_change(room, &tenant(name), &Access { time: Timestamp(DAY), ..access() }).unwrap();
+    let waiting = change(trail.room().await, "acme");
+    // Now it waits for 1.6 s.
+    log.until_tried("acme", 5).await;
+    let other = change(trail.room().await, "demo");
+    log.until_tried("demo", 1).await;
+    log.fails.store(false, Ordering::SeqCst);
+    other.await.unwrap();
+    waiting.await.unwrap();
+    let pauses = log.pauses("acme");
+    assert!(pauses[3] >= pause * 8 && pauses[4] < pause * 16, "{pauses:?}");
     assert!(trail.close(Duration::from_secs(30)).await);
 }
