@@ -83,9 +83,19 @@ async fn a_patients_app_sees_and_changes_its_patient_alone(profile: Profile) {
     let included = mine.get("Observation?_id=p0&_include=*&_revinclude=*").await;
     assert_eq!(ids(&included), ["p", "p0"]);
 
-    for (hidden, absent) in
-        [("Observation/q0", "Observation/xx"), ("Patient/q", "Patient/x"), ("Observation/q0/_history/1", "Observation/xx/_history/1")]
-    {
+    // An operation shows what searches may.
+    assert_eq!(ids(&mine.get("Patient/p/$everything").await), ["p", "p0", "p1", "p2"]);
+    assert_eq!(ids(&all.get("Patient/p/$everything").await), ["d", "p", "p0", "p1", "p2"]);
+    assert_eq!(ids(&app(&["patient/Patient.rs"], "p").get("Patient/p/$everything").await), ["p"]);
+    assert_eq!(app(&["patient/Observation.rs"], "p").get("Patient/p/$everything").await.status, 403);
+    assert_eq!(app(&["patient/Patient.r"], "p").get("Patient/p/$everything").await.status, 403);
+
+    for (hidden, absent) in [
+        ("Observation/q0", "Observation/xx"),
+        ("Patient/q", "Patient/x"),
+        ("Observation/q0/_history/1", "Observation/xx/_history/1"),
+        ("Patient/q/$everything", "Patient/x/$everything"),
+    ] {
         let (hidden, absent) = (mine.get(hidden).await, mine.get(absent).await);
         assert_eq!((hidden.status, hidden.text()), (404, absent.text()));
     }

@@ -7,17 +7,16 @@ mod content;
 mod history;
 mod instance;
 mod metadata;
+mod operation;
 mod search;
 mod tenants;
 mod write;
 
 use axum::body::Body;
-use fhirpool_authz::{Interaction, Principal};
-use fhirpool_fhir::IssueCode;
-use http::StatusCode;
+use fhirpool_authz::Principal;
 
 use crate::answer::Answer;
-use crate::call::{Call, parse_type};
+use crate::call::Call;
 use crate::error::{ApiError, Result};
 use crate::routes::Action;
 
@@ -44,7 +43,7 @@ pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Princi
         Action::DeleteConditional => write::delete_conditional(call, principal).await,
         Action::Read => instance::read(call, principal).await,
         Action::Vread => instance::vread(call, principal).await,
-        Action::Operation => unknown_operation(call, principal),
+        Action::Operation => operation::call_operation(call, principal, body).await,
         Action::Live => Ok(live()),
         Action::Ready => ready(call.state),
         Action::Metadata => metadata(call),
@@ -58,15 +57,4 @@ pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Princi
         | Action::TenantSuspend
         | Action::TenantResume => Err(ApiError::internal("the administration of tenants is no tenant's".to_owned())),
     }
-}
-
-/// There are no operations yet: each is refused as not supported, to whom may read at all.
-fn unknown_operation(call: &Call<'_>, principal: &Principal) -> Result<Answer> {
-    call.read_access(principal, Interaction::Read, None)?;
-    if let Some(name) = &call.names.resource_type {
-        parse_type(name)?;
-    }
-    let name: String = call.names.operation.as_deref().unwrap_or_default().chars().take(64).collect();
-    let text = format!("the operation {name:?} is not supported");
-    Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, IssueCode::NotSupported, text))
 }

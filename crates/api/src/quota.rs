@@ -246,7 +246,7 @@ fn interaction_of(action: Action) -> Interaction {
         | Action::TenantDelete
         | Action::TenantSuspend
         | Action::TenantResume
-        | Action::Read
-        | Action::Operation => Interaction::Read,
+        | Action::Read => Interaction::Read,
+        Action::Operation => Interaction::Everything,
     }
 }

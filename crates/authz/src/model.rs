@@ -48,6 +48,7 @@ struct Rule {
     groups: Vec<&'static str>,
     types: Vec<&'static str>,
     interactions: Vec<&'static str>,
+    operations: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,15 +88,17 @@ fn random_rules(random: &mut Random) -> Vec<Rule> {
         groups: list(random, &GROUPS),
         types: list(random, &TYPES),
         interactions: list(random, &names),
+        operations: random.pick(&[&[][..], &["*"], &["$everything"]]).to_vec(),
     };
     (0..random.below(5)).map(|_| rule(random)).collect()
 }
 
 fn file_of(rules: &[Rule], scopes_alone: bool) -> String {
     let mut text = format!("defaults = false\nscopes_alone = {scopes_alone}\n");
-    for Rule { allows, groups, types, interactions } in rules {
+    for Rule { allows, groups, types, interactions, operations } in rules {
         let effect = if *allows { "allow" } else { "deny" };
-        text += &format!("[[rule]]\neffect = {effect:?}\ngroups = {groups:?}\ntypes = {types:?}\ninteractions = {interactions:?}\n");
+        text += &format!("[[rule]]\neffect = {effect:?}\ngroups = {groups:?}\ntypes = {types:?}\n");
+        text += &format!("interactions = {interactions:?}\noperations = {operations:?}\n");
     }
     text
 }
@@ -133,7 +136,7 @@ fn letter(interaction: Interaction) -> char {
         Interaction::Read | Interaction::Vread | Interaction::HistoryInstance => 'r',
         Interaction::Update | Interaction::Patch => 'u',
         Interaction::Delete => 'd',
-        Interaction::Search | Interaction::HistoryType | Interaction::Bundle | Interaction::Audit => 's',
+        Interaction::Search | Interaction::HistoryType | Interaction::Bundle | Interaction::Audit | Interaction::Everything => 's',
     }
 }
 
@@ -147,7 +150,7 @@ fn rules_say(rules: &[Rule], allows: bool, groups: &[&'static str], interaction:
         rule.allows == allows
             && (rule.groups.contains(&"*") || rule.groups.iter().any(|group| groups.contains(group)))
             && has(&rule.types, name)
-            && has(&rule.interactions, interaction.name())
+            && has(if interaction == Interaction::Everything { &rule.operations } else { &rule.interactions }, interaction.name())
     })
 }
 
@@ -248,7 +251,8 @@ fn random_policies_and_tokens_decide_as_a_plain_model_does() {
             let principal = principal(&policy, &tenant, &token);
             for _ in 0..8 {
                 let resource = random_resource(&mut random);
-                for interaction in Interaction::ALL.into_iter().filter(|interaction| *interaction != Interaction::Bundle) {
+                let single = Interaction::ALL.into_iter().filter(|interaction| *interaction != Interaction::Bundle);
+                for interaction in single.chain(Interaction::OPERATIONS) {
                     let expected = may(&rules, scopes_alone, &token, interaction, &resource);
                     let decided = decides(&principal, &tenant, interaction, &resource);
                     assert_eq!(decided, expected, "{rules:?}\n{scopes_alone} {token:?}\n{interaction:?} {resource:?}");

@@ -133,6 +133,7 @@ fn default_rules() -> Vec<Rule> {
     let looking = [Interaction::Read, Interaction::Vread, Interaction::Search];
     vec![
         allow("practitioner", TypeSet::all(), &Interaction::ALL),
+        allow("practitioner", TypeSet::all(), &Interaction::OPERATIONS),
         allow("non-practitioner", named(FINANCIAL), &looking),
         allow("auditor", named(&["Patient"]), &looking),
         allow("audit-admin", named(&["AuditEvent"]), &[Interaction::Audit]),

@@ -75,7 +75,7 @@ impl QuotaRules {
 pub fn points(interaction: Interaction) -> u32 {
     match interaction {
         Interaction::Read | Interaction::Vread | Interaction::Bundle => 1,
-        Interaction::Search | Interaction::Audit => 20,
+        Interaction::Search | Interaction::Audit | Interaction::Everything => 20,
         Interaction::HistoryInstance | Interaction::HistoryType => 10,
         Interaction::Create | Interaction::Update | Interaction::Patch | Interaction::Delete => 100,
     }

@@ -152,7 +152,7 @@ fn permitted(letters: &str) -> Option<InteractionSet> {
             'r' => &[Interaction::Read, Interaction::Vread, Interaction::HistoryInstance][..],
             'u' => &[Interaction::Update, Interaction::Patch],
             'd' => &[Interaction::Delete],
-            _ => &[Interaction::Search, Interaction::HistoryType],
+            _ => &[Interaction::Search, Interaction::HistoryType, Interaction::Everything],
         });
     }
     (!interactions.is_empty()).then(|| interactions.into_iter().collect())

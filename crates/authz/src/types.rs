@@ -81,14 +81,16 @@ pub enum Interaction {
     /// Search and read the server's own log of accesses, as the type AuditEvent. None of FHIR's, so that no rule for all of those
     /// grants it.
     Audit,
+    /// The operation `$everything`; what it shows is what searches do.
+    Everything,
 }
 
 impl Interaction {
     /// How many there are.
-    pub(crate) const COUNT: usize = 11;
+    pub(crate) const COUNT: usize = 12;
 
-    /// All of FHIR's.
-    pub const ALL: [Self; Self::COUNT - 1] = [
+    /// All of FHIR's but operations.
+    pub const ALL: [Self; Self::COUNT - 2] = [
         Self::Read,
         Self::Vread,
         Self::Search,
@@ -101,9 +103,12 @@ impl Interaction {
         Self::Bundle,
     ];
 
+    /// The operations.
+    pub const OPERATIONS: [Self; 1] = [Self::Everything];
+
     /// FHIR's and our own.
     pub(crate) fn every() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().chain([Self::Audit])
+        Self::ALL.into_iter().chain([Self::Audit]).chain(Self::OPERATIONS)
     }
 
     /// Whether it may change something.
@@ -111,7 +116,7 @@ impl Interaction {
         matches!(self, Self::Create | Self::Update | Self::Patch | Self::Delete | Self::Bundle)
     }
 
-    /// Its name in policy files: R4's code, or `bundle` for both kinds of it.
+    /// Its name in policy files: R4's code, `bundle` for both kinds of it, an operation's name with `$`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -125,10 +130,11 @@ impl Interaction {
             Self::Delete => "delete",
             Self::Bundle => "bundle",
             Self::Audit => "audit",
+            Self::Everything => "$everything",
         }
     }
 
-    /// The interaction of this name.
+    /// The interaction of this name; operations have one with `$`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::every().find(|interaction| interaction.name() == name)
     }

@@ -194,7 +194,12 @@ impl Statement<'_> {
             self.writer.begin_object().string_member("name", &parameter.code);
             self.writer.string_member("definition", &parameter.url).string_member("type", parameter.kind.code()).end_object();
         }
-        self.writer.end_array().end_object();
+        self.writer.end_array();
+        if resource_type.name() == "Patient" {
+            self.writer.key("operation").begin_array().begin_object().string_member("name", "everything");
+            self.writer.string_member("definition", "http://hl7.org/fhir/OperationDefinition/Patient-everything").end_object().end_array();
+        }
+        self.writer.end_object();
     }
 
     fn interactions(&mut self, codes: &[&str]) {

@@ -1,6 +1,7 @@
 //! The parameters of an address, where it is no search.
 
-use fhirpool_search::parse::decode_query;
+use fhirpool_fhir::json::{Document, Value};
+use fhirpool_search::parse::{decode_query, encode_query};
 
 use crate::{Handling, InteractionError, Result};
 
@@ -35,4 +36,34 @@ pub fn check_no_parameters(query: &str, handling: Handling) -> Result<()> {
 pub(crate) fn unknown(name: &str) -> InteractionError {
     let name: String = name.chars().take(64).collect();
     InteractionError::bad_request(format!("unknown parameter {name:?}"))
+}
+
+/// The query that says the same as the body of an operation: a Parameters resource (R4 operations.html#request) whose parameters
+/// have values of primitive types; nothing for no body.
+pub fn query_of_parameters(body: Vec<u8>) -> Result<String> {
+    let refuse = |text: &str| InteractionError::bad_request(text);
+    if body.is_empty() {
+        return Ok(String::new());
+    }
+    let document = Document::parse(body).map_err(|_| refuse("the body is not well-formed JSON"))?;
+    let root = document.root();
+    if root.get_str("resourceType").as_deref() != Some("Parameters") {
+        return Err(refuse("the body is not a Parameters resource"));
+    }
+    let mut parameters = Vec::new();
+    for parameter in root.get("parameter").map(Value::elements).into_iter().flatten() {
+        let name = parameter.get_str("name").ok_or_else(|| refuse("a parameter has no name"))?;
+        let value = parameter.members().find(|member| member.name().starts_with("value")).and_then(|member| text_of(member.value()));
+        let value = value.ok_or_else(|| refuse("a parameter has no value of a primitive type"))?;
+        parameters.push((name.into_owned(), value));
+    }
+    Ok(encode_query(&parameters))
+}
+
+/// A primitive value as a query has it.
+fn text_of(value: Value<'_>) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.into_owned());
+    }
+    value.as_number().map(str::to_owned).or_else(|| value.as_bool().map(|flag| flag.to_string()))
 }

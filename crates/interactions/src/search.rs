@@ -13,10 +13,12 @@ use crate::reach::Reach;
 use crate::{BundleOutcome, Handling, InteractionError, Interactions, Result};
 
 mod answer;
+mod everything;
 mod include;
 mod position;
 
 use answer::{Answer, Links};
+pub use everything::EverythingRequest;
 
 /// What is searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,17 @@ pub struct SearchInteraction<'a> {
     pub freshness: Freshness,
 }
 
+/// A search before its parameters are read.
+struct Asked<'a> {
+    base: &'a str,
+    /// The address below the base, without its query.
+    address: String,
+    scope: Scope,
+    query: &'a str,
+    handling: Handling,
+    freshness: Freshness,
+}
+
 /// A search that was understood and is allowed.
 #[derive(Debug)]
 pub(crate) struct PreparedSearch {
@@ -79,6 +92,18 @@ impl Interactions {
                 (format!("{owner}/{types}"), Scope::Compartment { owner, resource_type })
             }
         };
+        let asked = Asked { base, address, scope, query, handling, freshness };
+        self.prepare_with(access, asked, |scope, text, options| Ok(parse::parse(&self.definitions, scope, &decode_query(text)?, options)?))
+    }
+
+    /// Reads what is asked, with a reader of its parameters, and checks that it is allowed.
+    fn prepare_with(
+        &self,
+        access: &ReadAccess,
+        asked: Asked<'_>,
+        read: impl Fn(&Scope, &str, &Options<'_>) -> Result<Query>,
+    ) -> Result<PreparedSearch> {
+        let Asked { base, address, scope, query, handling, freshness } = asked;
         let options = Options {
             base,
             handling: match handling {
@@ -88,7 +113,7 @@ impl Interactions {
             limits: self.limits.query.clone(),
             now: self.clock.now(),
         };
-        let read = |text: &str| -> Result<Query> { Ok(parse::parse(&self.definitions, &scope, &decode_query(text)?, &options)?) };
+        let read = |text: &str| read(&scope, text, &options);
         let mut query = read(query.trim_start_matches('?'))?;
         let mut page = None;
         if let Some(token) = query.page.take() {

@@ -105,6 +105,9 @@ pub(super) const READS: &[&str] = &[
     "Patient/b-pat/*",
     "Patient/shared/Observation",
     "Patient/shared/*",
+    "Patient/b-pat/$everything",
+    "Patient/shared/$everything",
+    "Patient/a-pat/$everything",
     "Practitioner/b-doc/Observation",
     // Counts.
     "?_summary=count",

@@ -95,8 +95,8 @@ const ROWS: &[Row] = &[
     row("GET", "/{type}/{id}/_history", &[(HistoryInstance, PATIENT)], 200, 404),
     row("GET", "/{type}/{id}/_history/{vid}", &[(Vread, PATIENT)], 200, 404),
     row("POST", "/{type}/{id}/_search", &[(Search, None)], 200, 200),
-    row("GET", "/{type}/{id}/{operation}", &[(Read, None)], 501, 501),
-    row("POST", "/{type}/{id}/{operation}", &[(Read, None)], 501, 501),
+    row("GET", "/{type}/{id}/{operation}", &[(Interaction::Everything, PATIENT)], 200, 404),
+    row("POST", "/{type}/{id}/{operation}", &[(Interaction::Everything, PATIENT)], 200, 404),
     row("GET", "/{type}/{id}/{member}", &[(Search, OBSERVATION)], 200, 200),
     row("POST", "/{type}/{id}/{member}/_search", &[(Search, OBSERVATION)], 200, 200),
 ];
@@ -128,7 +128,7 @@ fn letters(letters: &str, interaction: Interaction, may: May) -> May {
         Read | Vread | HistoryInstance => 'r',
         Update | Patch => 'u',
         Delete => 'd',
-        Search | HistoryType => 's',
+        Search | HistoryType | Interaction::Everything => 's',
         // A Bundle is what its entries are.
         Bundle => return if letters.is_empty() { Nothing } else { Everything },
         // Of the log of accesses, which no request here asks for.
@@ -225,7 +225,8 @@ fn expected(row: &Row, column: &Column) -> u16 {
 }
 
 fn path_of(route: &Route) -> String {
-    let names = [("tenant", "acme"), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$any")];
+    let names =
+        [("tenant", "acme"), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
     let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
     match (route.method.as_str(), route.pattern) {
         ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),

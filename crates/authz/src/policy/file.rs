@@ -11,6 +11,7 @@
 //! groups = ["nurse"]           # or ["*"]: whoever has a token of the tenant
 //! types = ["Observation"]      # or ["*"]
 //! interactions = ["read", "vread", "search"]   # or ["*"]
+//! operations = ["$everything"]                 # or ["*"]; default: none
 //!
 //! [tenant.acme]
 //! inherit = true               # begin with the rules of the deployment (default: true)
@@ -188,7 +189,10 @@ struct RuleText {
     effect: String,
     groups: Vec<String>,
     types: Vec<String>,
+    #[serde(default)]
     interactions: Vec<String>,
+    #[serde(default)]
+    operations: Vec<String>,
 }
 
 /// More rules of one tenant are refused.
@@ -275,10 +279,13 @@ fn read_rule(place: &str, text: &RuleText) -> Result<Rule, PolicyError> {
         }
         names => Groups::Named(names.to_vec()),
     };
-    if text.types.is_empty() || text.interactions.is_empty() {
-        return Err(PolicyError(format!("{place}: found no types or no interactions; allowed: at least one of each, or \"*\"")));
+    if text.types.is_empty() || text.interactions.is_empty() && text.operations.is_empty() {
+        return Err(PolicyError(format!(
+            "{place}: found no types or no interactions and operations; allowed: a type, and an interaction or operation, or \"*\""
+        )));
     }
-    let interactions = interactions(&format!("{place}: interactions"), &text.interactions)?;
+    let named = interactions(&format!("{place}: interactions"), &text.interactions)?;
+    let interactions = named.iter().chain(operations(&format!("{place}: operations"), &text.operations)?.iter()).collect();
     Ok(Rule { effect, groups, types: types(&format!("{place}: types"), &text.types)?, interactions })
 }
 
@@ -302,9 +309,25 @@ fn interactions(place: &str, names: &[String]) -> Result<InteractionSet, PolicyE
         return Ok(Interaction::ALL.into_iter().collect());
     }
     let parse = |name: &String| {
-        Interaction::parse(name).ok_or_else(|| {
+        let parsed = Interaction::parse(name).filter(|interaction| !Interaction::OPERATIONS.contains(interaction));
+        parsed.ok_or_else(|| {
             let allowed: Vec<&str> = Interaction::ALL.iter().map(|interaction| interaction.name()).collect();
             PolicyError(format!("{place}: found {name:?}; allowed: {}, audit, or \"*\" alone", allowed.join(", ")))
+        })
+    };
+    names.iter().map(parse).collect()
+}
+
+fn operations(place: &str, names: &[String]) -> Result<InteractionSet, PolicyError> {
+    if let [all] = names
+        && all == "*"
+    {
+        return Ok(Interaction::OPERATIONS.into_iter().collect());
+    }
+    let parse = |name: &String| {
+        Interaction::OPERATIONS.into_iter().find(|operation| operation.name() == name).ok_or_else(|| {
+            let allowed = Interaction::OPERATIONS.map(Interaction::name);
+            PolicyError(format!("{place}: found {name:?}; allowed: {}, or \"*\" alone", allowed.join(", ")))
         })
     };
     names.iter().map(parse).collect()

@@ -32,6 +32,27 @@ fn a_practitioner_may_do_everything_of_fhirs() {
 }
 
 #[test]
+fn operations_are_for_whom_they_are_named() {
+    let patient = ResourceType::parse("Patient").expect("a type");
+    let may = |policy: &Policy, group: &str| of_groups(policy, "acme", &[group]).types(Interaction::Everything).contains(patient);
+    assert!(may(&Policy::default(), "practitioner") && !may(&Policy::default(), "auditor"));
+    let rules = |rest: &str| format!("[[rule]]\neffect = \"allow\"\ngroups = [\"g\"]\ntypes = [\"Patient\"]\n{rest}\n");
+    let parsed = |text: &str| Policy::parse(text).expect("rules");
+    assert!(!may(&parsed(&rules("interactions = [\"*\"]")), "g"));
+    assert!(may(&parsed(&rules("operations = [\"$everything\"]")), "g") && may(&parsed(&rules("operations = [\"*\"]")), "g"));
+    let deny = "[[rule]]\neffect = \"deny\"\ngroups = [\"*\"]\ntypes = [\"*\"]\noperations = [\"*\"]\n";
+    assert!(!may(&parsed(&(rules("operations = [\"*\"]") + deny)), "g"));
+    for (wrong, told) in [
+        ("operations = [\"$nothing\"]", "found \"$nothing\"; allowed: $everything, or \"*\" alone"),
+        ("interactions = [\"$everything\"]", "found \"$everything\"; allowed: read"),
+        ("operations = []", "found no types or no interactions and operations"),
+    ] {
+        let refused = Policy::parse(&rules(wrong)).expect_err(wrong).to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[test]
 fn the_log_of_accesses_is_for_whom_it_is_named() {
     let of_scopes = |policy: &Policy, groups: &[&str], scopes: &[&str]| {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
@@ -131,7 +152,10 @@ fn what_a_file_says_wrongly_is_told_in_a_sentence() {
         (with(1, "[]"), "access file: rule 1: groups: found no name; allowed: names of groups, or \"*\" alone"),
         (with(1, "[\"*\", \"a\"]"), "access file: rule 1: groups: found \"*\" among names; allowed: names of groups, or \"*\" alone"),
         (with(2, "[\"patient\"]"), "access file: rule 1: types: found \"patient\"; allowed: resource types of FHIR R4, or \"*\" alone"),
-        (with(2, "[]"), "access file: rule 1: found no types or no interactions; allowed: at least one of each, or \"*\""),
+        (
+            with(2, "[]"),
+            "access file: rule 1: found no types or no interactions and operations; allowed: a type, and an interaction or operation, or \"*\"",
+        ),
         ("[tenant.\"a/b\"]".to_owned(), "access file: found the tenant \"a/b\"; allowed: 1 to 64 letters, digits, `-` and `_`"),
         (
             "shared_types = [\"Doctor\"]".to_owned(),

@@ -31,7 +31,7 @@ impl Address {
         let query = query.to_owned();
         let parts: Vec<&str> = path.trim_end_matches('/').split('/').filter(|part| !part.is_empty()).collect();
         if parts.iter().any(|part| part.starts_with('$')) {
-            return Err(InteractionError::of(ErrorKind::NotSupported, "operations are not supported"));
+            return Err(InteractionError::of(ErrorKind::NotSupported, "operations are not supported in a Bundle"));
         }
         Ok(match parts.as_slice() {
             [] => Self::Search { scope: SearchScope::Tenant, query },
@@ -88,9 +88,11 @@ impl WriteAddress {
         let parts: Vec<&str> = path.trim_end_matches('/').split('/').filter(|part| !part.is_empty()).collect();
         let (name, target) = match parts.as_slice() {
             [_, second, ..] if second.starts_with('$') => {
-                return Err(InteractionError::of(ErrorKind::NotSupported, "operations are not supported"));
+                return Err(InteractionError::of(ErrorKind::NotSupported, "operations are not supported in a Bundle"));
             }
-            [first] if first.starts_with('$') => return Err(InteractionError::of(ErrorKind::NotSupported, "operations are not supported")),
+            [first] if first.starts_with('$') => {
+                return Err(InteractionError::of(ErrorKind::NotSupported, "operations are not supported in a Bundle"));
+            }
             [name] if method == "POST" => (name, None),
             [name] => (name, Some(OwnedTarget::Criteria(query.unwrap_or_default().to_owned()))),
             [name, id] => (name, Some(OwnedTarget::Id(key(name, id)?.id))),
