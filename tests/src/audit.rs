@@ -1,5 +1,7 @@
 //! The log of accesses, on each profile: what is in it, who may look, and what must never be in it.
 
+use std::path::Path;
+
 use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, Deployment, ServerProcess, TestServer, program, token};
 use serde_json::Value;
@@ -11,6 +13,8 @@ on_each_profile!(
     records_are_searched_by_who_may_and_by_what_there_is,
     a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was,
     killed_servers_have_kept_the_record_of_every_change_they_answered_and_chains_stay_whole,
+    what_administrators_do_to_a_tenant_is_in_its_log,
+    what_is_done_on_the_command_line_is_in_the_log,
 );
 
 /// In every field that a patient's data could come by.
@@ -320,4 +324,127 @@ async fn records_go_to_a_file_besides_and_none_are_made_where_the_audit_is_off()
     let admin = client_of(&server, "home", "admin", &["audit-admin"]);
     assert_eq!(admin.get(&format!("AuditEvent?{}", dates())).await.status, 403);
     server.stop().await;
+}
+
+/// The lines that a sink's file has of a tenant: what was done, what became of it and by whom.
+fn lines_of(path: &Path, tenant: &str) -> Vec<String> {
+    let lines = std::fs::read_to_string(path).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["tenant"] == tenant).map(|line| told(&line["event"])).collect()
+}
+
+async fn what_administrators_do_to_a_tenant_is_in_its_log(profile: Profile) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let given = Given {
+        audit_sink: Some(fhirpool_server::config::AuditSink::File),
+        audit_sink_file: Some(path.clone()),
+        request_seconds_max: Some(1),
+        ..Given::default()
+    };
+    let server = TestServer::start_on(profile, &["home"], given).await;
+    let administrator = server.administrator();
+    let ask = async |method: &str, path: &str, body: &str| {
+        let answer = administrator.send(method, &format!("/admin/tenants{path}"), &[], body.to_owned()).await;
+        (answer.status, answer.header("x-request-id").to_owned())
+    };
+    let (status, made_by) = ask("POST", "", r#"{"id":"made"}"#).await;
+    assert_eq!(status, 201);
+    for (path, status) in [("/made/$suspend", 200), ("/made/$resume", 200)] {
+        assert_eq!(ask("POST", path, "").await.0, status);
+    }
+    assert_eq!(ask("GET", "/made", "").await.0, 200, "what shows nothing of the tenant's leaves no record");
+    assert_eq!(ask("POST", "", r#"{"id":"made"}"#).await.0, 409);
+    let admin = client_of(&server, "made", "admin", &["audit-admin"]);
+    let events = found_in_time(&admin, "agent=operator", 4).await;
+    let told_of: Vec<String> = events.iter().rev().map(|event| told(event).trim_end().to_owned()).collect();
+    let expected = [
+        "tenant-create C HTTP 201 operator",
+        "tenant-suspend U HTTP 200 operator",
+        "tenant-resume U HTTP 200 operator",
+        "tenant-create C HTTP 409 operator",
+    ];
+    assert_eq!(told_of, expected);
+    let first = events.last().unwrap();
+    assert_eq!(first["entity"][0]["what"]["identifier"]["value"].as_str(), Some(made_by.as_str()));
+    assert_eq!(first["subtype"][0]["system"], "urn:fhirpool:audit-activity");
+
+    // Who may not is told of without who it was, and changes nothing.
+    let doctor = server.client("home");
+    let nobody = Client::new(server.root(), None);
+    for client in [&doctor, &nobody] {
+        let of_home = "/admin/tenants/home";
+        let suspension = format!("{of_home}/$suspend");
+        for (method, path) in
+            [("POST", &*suspension), ("DELETE", of_home), ("GET", of_home), ("GET", "/admin/tenants"), ("POST", "/admin/tenants")]
+        {
+            assert_eq!(client.send(method, path, &[], "").await.status, 401, "{method} {path}");
+        }
+    }
+    assert_eq!(doctor.get("Patient").await.status, 200);
+    let own = client_of(&server, "home", "admin", &["audit-admin"]);
+    for (query, count) in [("action=U&outcome=4", 2), ("action=D&outcome=4", 2), ("action=R&outcome=4", 2)] {
+        let denied = found_in_time(&own, query, count).await;
+        assert!(denied.iter().all(|event| told(event).contains("HTTP 401 - ") && told(event).starts_with("tenant-")), "{denied:#?}");
+    }
+
+    // A deletion ends the log. Who asked for it is told by the sink, and by the tenant's record.
+    assert_eq!(ask("DELETE", "/made", "").await.0, 202);
+    let deleted = async || administrator.get("/admin/tenants/made").await.json();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(90);
+    while deleted().await["state"] != "deleted" {
+        assert!(tokio::time::Instant::now() < deadline, "the deletion takes too long");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let changed_by = deleted().await["changedBy"].as_str().unwrap().to_owned();
+    assert!(changed_by.ends_with("|operator") && changed_by.len() > "|operator".len(), "{changed_by}");
+    server.stop().await;
+    let lines = lines_of(&path, "made");
+    assert!(lines.iter().any(|line| line.trim_end() == "tenant-delete D HTTP 202 operator"), "{lines:#?}");
+    assert_eq!(lines_of(&path, "home").iter().filter(|line| line.starts_with("tenant-")).count(), 6);
+}
+
+/// The same on the command line: by a process of its own (profile aws, or a folder that no server has open), and by the server.
+async fn what_is_done_on_the_command_line_is_in_the_log(profile: Profile) {
+    let folder = tempfile::tempdir().unwrap();
+    let deployment = if profile == Profile::Aws { Some(Deployment::create().await) } else { None };
+    let data = deployment.as_ref().map_or(folder.path(), Deployment::data);
+    let path = folder.path().join("audit.jsonl");
+    let tenant = |verb: &str, id: &str| {
+        let mut command = std::process::Command::new(program());
+        command.args(["tenant", verb, id, "--audit-sink", "file", "--audit-sink-file"]).arg(&path);
+        match &deployment {
+            Some(deployment) => command.arg("--config").arg(deployment.file()),
+            None => command.arg("--data").arg(data),
+        };
+        command.output().unwrap().status.success()
+    };
+    assert!(tenant("create", "made") && !tenant("create", "made") && !tenant("suspend", "nobody"));
+    let mut server = match &deployment {
+        Some(deployment) => ServerProcess::start_node(deployment, &["home"], &[]),
+        None => ServerProcess::start(data, &["home"]),
+    };
+    assert!(tenant("suspend", "made") && tenant("resume", "made"));
+    let arguments = ["token", "--tenant", "made", "--group", "audit-admin", "--data"];
+    let admin_token = std::process::Command::new(program()).args(arguments).arg(data).output().unwrap();
+    let admin = Client::new(format!("{}/tenant/made", server.root), Some(String::from_utf8(admin_token.stdout).unwrap().trim().to_owned()));
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while admin.get("metadata").await.status != 200 || admin.get(&format!("AuditEvent?{}", dates())).await.status != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "the node does not see that the tenant was resumed");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let events = found_in_time(&admin, "agent=urn:fhirpool:operator|operator", 4).await;
+    let mut told_of: Vec<String> = events.iter().map(|event| told(event).trim_end().to_owned()).collect();
+    told_of.sort();
+    let expected = [
+        "tenant-create C HTTP 201 operator",
+        "tenant-create C HTTP 409 operator",
+        "tenant-resume U HTTP 200 operator",
+        "tenant-suspend U HTTP 200 operator",
+    ];
+    assert_eq!(told_of, expected);
+    assert!(events.iter().all(|event| event["entity"][0]["what"]["identifier"]["value"].as_str().unwrap().starts_with("command-")));
+    assert_eq!(lines_of(&path, "nobody"), ["tenant-suspend U HTTP 404 operator "], "a tenant that is not there has no log");
+    server.terminate();
+    assert!(server.wait());
 }

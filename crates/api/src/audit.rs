@@ -4,13 +4,17 @@
 //! behind however it ends: answered, refused, too slow, failed, or given up by its client. Addresses of nothing and what is open
 //! to everyone (health, capabilities) are no accesses.
 //!
+//! What administrators do to a tenant is told to that tenant ([`administration`]).
+//!
 //! A request with another tenant's token is told twice: to the token's tenant with who asked, to the tenant of the address without.
+
+pub(crate) mod administration;
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use fhirpool_audit::{Access, Activity, AuditTrail, Room, Touched, parameter_names, patients_in};
-use fhirpool_authz::{Principal, TenantId};
+use fhirpool_authz::{Administrator, Principal, TenantId};
 use fhirpool_fhir::{Definitions, ResourceId, ResourceType, VersionId};
 use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LOCATION};
 use http::request::Parts;
@@ -33,6 +37,10 @@ pub(crate) struct Noted {
     pub activity: OnceLock<Activity>,
     /// The entries of a Bundle.
     pub touched: OnceLock<Vec<Touched>>,
+    /// Who administers tenants.
+    pub administrator: OnceLock<Administrator>,
+    /// The tenant that is administered, where the path does not name it.
+    pub tenant: OnceLock<TenantId>,
 }
 
 /// What records are made with: the trail, and the words that names of parameters are made of.
@@ -147,6 +155,9 @@ impl<'a> Attempt<'a> {
         let Context { state, audit, .. } = self.context;
         let audit = audit.as_ref()?;
         let Found::Route(route, names) = &self.found else { return None };
+        if route.action.is_administration() {
+            return administration::leave(self, audit, room, route.action, names, answer);
+        }
         let principal = self.noted.principal.get().map(|principal| &**principal);
         let may_have_changed = changes(route.action);
         let resource = resource_of(names, answer.map(|answer| &answer.headers), may_have_changed);
@@ -172,6 +183,7 @@ impl<'a> Attempt<'a> {
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: client_address(&state.settings, self.head),
             principal,
+            administrator: None,
             resource_type: resource.resource_type,
             id: resource.id,
             version: resource.version,
@@ -242,13 +254,13 @@ fn resource_of<'a>(names: &'a PathNames<'_>, headers: Option<&'a HeaderMap>, may
 fn activity_of(action: Action) -> Option<Activity> {
     Some(match action {
         Action::Live | Action::Ready | Action::Metadata | Action::SmartConfiguration => return None,
-        // It is no tenant's; it has lines of its own in the server's log.
-        Action::TenantList
-        | Action::TenantCreate
-        | Action::TenantShow
-        | Action::TenantDelete
-        | Action::TenantSuspend
-        | Action::TenantResume => return None,
+        // It is about no tenant; who is refused has a line in the server's log.
+        Action::TenantList => return None,
+        Action::TenantCreate => Activity::TenantCreate,
+        Action::TenantShow => Activity::TenantShow,
+        Action::TenantDelete => Activity::TenantDelete,
+        Action::TenantSuspend => Activity::TenantSuspend,
+        Action::TenantResume => Activity::TenantResume,
         Action::Bundle => Activity::Bundle,
         Action::SearchSystem | Action::SearchSystemByPost => Activity::SearchSystem,
         Action::SearchType | Action::SearchTypeByPost | Action::SearchCompartment | Action::SearchCompartmentByPost => Activity::SearchType,

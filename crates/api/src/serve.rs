@@ -22,7 +22,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::answer::{Answer, Content, Form};
-use crate::audit::{Attempt, Audit, Context};
+use crate::audit::{Attempt, Audit, Context, administration};
 use crate::call::{Call, authenticate, authenticate_administrator};
 use crate::error::{ApiError, Result};
 use crate::handlers;
@@ -181,8 +181,16 @@ async fn handle(context: &Context, attempt: &Attempt<'_>, body: Body, form: &mut
         };
     }
     if route.action.is_administration() {
-        let administrator = authenticate_administrator(state, head).await?;
-        return Box::pin(handlers::administer(route.action, state, head, names, &administrator, body)).await;
+        let administrator = match authenticate_administrator(state, head).await {
+            Ok(administrator) => administrator,
+            Err(error) => {
+                administration::note_refused(route.action, attempt, names);
+                return Err(error);
+            }
+        };
+        // It is set once for a request.
+        let _ = attempt.noted.administrator.set(administrator.clone());
+        return Box::pin(handlers::administer(route.action, state, attempt, names, &administrator, body)).await;
     }
     let principal = authenticate(state, head).await?;
     // It is set once for a request.

@@ -17,7 +17,7 @@
 
 use std::net::IpAddr;
 
-use fhirpool_authz::Principal;
+use fhirpool_authz::{Administrator, Principal};
 use fhirpool_fhir::{ResourceType, Timestamp};
 use fhirpool_storage::{Result, StorageError};
 
@@ -79,10 +79,20 @@ pub enum Activity {
     ContentUpload = 17,
     /// A look into the log of accesses itself.
     Audit = 18,
+    /// An administrator's making of the tenant.
+    TenantCreate = 19,
+    /// An administrator's look at the tenant's record.
+    TenantShow = 20,
+    /// An administrator's suspension of the tenant.
+    TenantSuspend = 21,
+    /// Its end.
+    TenantResume = 22,
+    /// An administrator's deletion of the tenant.
+    TenantDelete = 23,
 }
 
 impl Activity {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 24] = [
         Self::Other,
         Self::Read,
         Self::Vread,
@@ -102,6 +112,11 @@ impl Activity {
         Self::ContentDownload,
         Self::ContentUpload,
         Self::Audit,
+        Self::TenantCreate,
+        Self::TenantShow,
+        Self::TenantSuspend,
+        Self::TenantResume,
+        Self::TenantDelete,
     ];
 
     /// R4's code of the interaction (`restful-interaction`), or a word of our own where it has none.
@@ -126,21 +141,37 @@ impl Activity {
             Self::ContentDownload => "content-download",
             Self::ContentUpload => "content-upload",
             Self::Audit => "audit",
+            Self::TenantCreate => "tenant-create",
+            Self::TenantShow => "tenant-show",
+            Self::TenantSuspend => "tenant-suspend",
+            Self::TenantResume => "tenant-resume",
+            Self::TenantDelete => "tenant-delete",
         }
     }
 
     /// Whether R4 has the code.
     pub fn is_fhirs(self) -> bool {
-        !matches!(self, Self::Other | Self::Bundle | Self::ContentDownload | Self::ContentUpload | Self::Audit)
+        !matches!(self, Self::Other | Self::Bundle | Self::ContentDownload | Self::ContentUpload | Self::Audit) && !self.is_of_tenants()
+    }
+
+    /// Whether it is something that administrators do to a tenant.
+    fn is_of_tenants(self) -> bool {
+        matches!(self, Self::TenantCreate | Self::TenantShow | Self::TenantSuspend | Self::TenantResume | Self::TenantDelete)
     }
 
     /// AuditEvent.action: C, R, U, D or E.
     pub fn action(self) -> char {
         match self {
-            Self::Create => 'C',
-            Self::Read | Self::Vread | Self::HistoryInstance | Self::HistoryType | Self::HistorySystem | Self::ContentDownload => 'R',
-            Self::Update | Self::Patch | Self::ContentUpload => 'U',
-            Self::Delete => 'D',
+            Self::Create | Self::TenantCreate => 'C',
+            Self::Read
+            | Self::Vread
+            | Self::HistoryInstance
+            | Self::HistoryType
+            | Self::HistorySystem
+            | Self::ContentDownload
+            | Self::TenantShow => 'R',
+            Self::Update | Self::Patch | Self::ContentUpload | Self::TenantSuspend | Self::TenantResume => 'U',
+            Self::Delete | Self::TenantDelete => 'D',
             Self::SearchType
             | Self::SearchSystem
             | Self::Bundle
@@ -181,7 +212,8 @@ pub struct Touched {
     pub version: Option<u64>,
 }
 
-/// An access, as the request knows it.
+/// An access, as the request knows it. Of what is done to a tenant by an administrator or on the command line, only the first
+/// members up to the administrator are told.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {
     /// When it was answered.
@@ -196,6 +228,8 @@ pub struct Access<'a> {
     pub peer: Option<IpAddr>,
     /// Who asked, if that is known and may be told.
     pub principal: Option<&'a Principal>,
+    /// Who did something to the tenant, and is nobody in it.
+    pub administrator: Option<&'a Administrator>,
     /// The type it is about.
     pub resource_type: Option<ResourceType>,
     /// The id.
@@ -208,6 +242,27 @@ pub struct Access<'a> {
     pub patients: &'a [&'a str],
     /// Of a Bundle, its entries.
     pub touched: &'a [Touched],
+}
+
+impl<'a> Access<'a> {
+    /// Something that was done to a tenant, or was refused.
+    pub fn of_administration(activity: Activity, status: u16, time: Timestamp, request_id: &'a str) -> Self {
+        Self {
+            time,
+            activity,
+            status,
+            request_id,
+            peer: None,
+            principal: None,
+            administrator: None,
+            resource_type: None,
+            id: None,
+            version: None,
+            parameters: "",
+            patients: &[],
+            touched: &[],
+        }
+    }
 }
 
 impl Access<'_> {
@@ -228,12 +283,14 @@ impl Access<'_> {
 
     fn write_record(&self, touched: &[Touched], goes_on: bool, out: &mut Vec<u8>) {
         let client = self.principal.and_then(Principal::client);
+        let of_principal = self.principal.map(|principal| (principal.issuer(), principal.subject()));
+        let agent = of_principal.or(self.administrator.map(|administrator| (administrator.issuer(), administrator.subject())));
         let peer = match self.peer {
             Some(IpAddr::V4(_)) => IPV4,
             Some(IpAddr::V6(_)) => IPV6,
             None => 0,
         };
-        let flags = flag(self.principal.is_some(), AGENT)
+        let flags = flag(agent.is_some(), AGENT)
             | flag(client.is_some(), CLIENT)
             | peer
             | about(self.resource_type, self.id, self.version)
@@ -248,9 +305,9 @@ impl Access<'_> {
         }
         write_about(self.resource_type, self.version, out);
         write_text(self.request_id, out);
-        if let Some(principal) = self.principal {
-            write_text(principal.issuer(), out);
-            write_text(principal.subject(), out);
+        if let Some((issuer, subject)) = agent {
+            write_text(issuer, out);
+            write_text(subject, out);
         }
         client.into_iter().chain(self.id).for_each(|text| write_text(text, out));
         write_text(self.parameters, out);
@@ -480,6 +537,7 @@ pub(crate) mod tests {
             request_id: "r-1",
             peer: None,
             principal: None,
+            administrator: None,
             resource_type: None,
             id: None,
             version: None,

@@ -23,6 +23,8 @@ pub enum Sink {
     None,
     /// To standard output.
     Stdout,
+    /// To standard error: of commands, whose output is something else.
+    Stderr,
     /// To a file.
     File(RotatingFile),
     /// To standard output, in CloudWatch's shape.
@@ -75,6 +77,7 @@ impl Sink {
         match self {
             Self::None => Ok(()),
             Self::File(file) => file.write(lines),
+            Self::Stderr => std::io::stderr().lock().write_all(lines),
             Self::Stdout | Self::CloudWatch => {
                 let mut out = std::io::stdout().lock();
                 out.write_all(lines)?;

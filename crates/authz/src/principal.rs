@@ -6,6 +6,9 @@ use crate::{Grants, Launch, TenantId};
 #[cfg(feature = "testing")]
 use crate::{Policy, smart::Scopes};
 
+/// The issuer of whoever sits at the machine itself.
+pub(crate) const OPERATOR_ISSUER: &str = "urn:fhirpool:operator";
+
 /// Someone whose token was verified. Two tenants' principals are never the same, whatever their subject says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -25,7 +28,7 @@ impl Principal {
     pub fn operator(tenant: TenantId) -> Self {
         Self {
             tenant,
-            issuer: "urn:fhirpool:operator".into(),
+            issuer: OPERATOR_ISSUER.into(),
             subject: "operator".into(),
             client: None,
             groups: [].into(),

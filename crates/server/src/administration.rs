@@ -5,13 +5,16 @@
 //! until nothing is found. A record stays. Each step can be done again, and it is the duty of one node at a time: every server
 //! that sees a tenant that is being deleted is ready to go on with it.
 
+mod orders;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use fhirpool_audit::AuditTrail;
 use fhirpool_authz::{Principal, TenantId, WriteAccess};
 use fhirpool_interactions::{Clock, SystemClock};
-use fhirpool_storage::tenants::{PurgeTenant, TenantDirectory, TenantRecord, TenantState, change_tenant};
+use fhirpool_storage::tenants::{PurgeTenant, TenantDirectory, TenantRecord, TenantState, change_tenant_for};
 use fhirpool_storage::{KeyRing, Result, StorageError};
 use tokio::task::AbortHandle;
 
@@ -33,6 +36,8 @@ pub(crate) struct Administration {
     parts: Vec<Arc<dyn PurgeTenant>>,
     settling: Settling,
     duties: Arc<Duties>,
+    /// Where it is noted what operators do; nothing where accesses are not noted.
+    audit: OnceLock<AuditTrail>,
     /// What this process removes in the background, or would if the node that does it were lost.
     removing: Mutex<HashMap<TenantId, AbortHandle>>,
 }
@@ -53,7 +58,14 @@ impl Administration {
         settling: Settling,
         duties: Arc<Duties>,
     ) -> Arc<Self> {
-        Arc::new(Self { directory, keys, parts, settling, duties, removing: Mutex::default() })
+        Arc::new(Self { directory, keys, parts, settling, duties, audit: OnceLock::new(), removing: Mutex::default() })
+    }
+
+    /// Notes what operators do from now on; once.
+    pub(crate) fn set_audit(&self, trail: AuditTrail) {
+        if self.audit.set(trail).is_err() {
+            tracing::error!("what operators do is noted in another log already");
+        }
     }
 
     /// Makes a tenant; `None`: its id was given before.
@@ -73,13 +85,14 @@ impl Administration {
         self.directory.registry().read(tenant).await
     }
 
-    /// Changes a tenant's state; here at once, on other nodes within seconds.
-    pub(crate) async fn change(
+    /// Changes a tenant's state, for someone (`issuer|subject`) or by itself; here at once, on other nodes within seconds.
+    async fn change(
         &self,
         tenant: &TenantId,
         to: TenantState,
+        by: Option<&str>,
     ) -> Result<Option<std::result::Result<TenantRecord, fhirpool_storage::tenants::Refused>>> {
-        let changed = change_tenant(&**self.directory.registry(), tenant, to, SystemClock.now()).await?;
+        let changed = change_tenant_for(&**self.directory.registry(), tenant, to, SystemClock.now(), by).await?;
         self.directory.refresh().await?;
         Ok(changed)
     }
@@ -155,25 +168,11 @@ impl Administration {
         sleep_until(&record, self.settling.admitted + self.settling.under_way).await;
         for _ in 0..ROUNDS_MAX {
             if self.purge(&access).await? == 0 {
-                let deleted = self.change(tenant, TenantState::Deleted).await?.ok_or(StorageError::UnknownTenant)?;
+                let deleted = self.change(tenant, TenantState::Deleted, None).await?.ok_or(StorageError::UnknownTenant)?;
                 return deleted.map_err(|refused| StorageError::Damaged(refused.to_string()));
             }
         }
         Err(StorageError::Busy)
-    }
-
-    /// Closes a tenant and removes it, or has a server that runs remove it; ends when it is deleted.
-    ///
-    /// # Errors
-    /// A sentence for the operator; done again, it goes on.
-    pub(crate) async fn delete(&self, id: &str) -> std::result::Result<String, String> {
-        let tenant = TenantId::parse(id).ok_or("tenant: allowed are 1 to 64 letters, digits, `-` and `_`")?;
-        let shown = self.show(&tenant).await.map_err(|error| error.to_string())?;
-        let record = shown.ok_or_else(|| format!("tenant: found {tenant}; allowed: one that was created"))?;
-        if record.state != TenantState::Deleted {
-            self.change(&tenant, TenantState::Deleting).await.map_err(|error| error.to_string())?;
-        }
-        Ok(self.take_part(&tenant).await.map_err(|error| error.to_string())?.to_shown_json())
     }
 
     /// Has every part remove what it has, notes how much that was, and gives the sum.
@@ -208,55 +207,6 @@ impl Administration {
 async fn sleep_until(closed: &TenantRecord, after: Duration) {
     let since = closed.changed_at.map_or(0, |closed_at| SystemClock.now().0.saturating_sub(closed_at.0));
     tokio::time::sleep(after.saturating_sub(Duration::from_millis(u64::try_from(since).unwrap_or(0)))).await;
-}
-
-/// What an operator asks for in one line, and the JSON that tells what became of it.
-impl Administration {
-    /// `list`, or one of `create`, `show`, `suspend`, `resume`, `delete` and an id; behind `create <id>` the name. A deletion has
-    /// begun when this ends.
-    ///
-    /// # Errors
-    /// A sentence for the operator.
-    pub(crate) async fn obey(self: &Arc<Self>, line: &str) -> std::result::Result<String, String> {
-        let mut words = line.splitn(3, ' ');
-        let (verb, id, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        if verb == "list" {
-            let records = self.list().await.map_err(|error| error.to_string())?;
-            let records: Vec<String> = records.iter().map(TenantRecord::to_shown_json).collect();
-            return Ok(format!("[{}]", records.join(",")));
-        }
-        let tenant = TenantId::parse(id).ok_or("tenant: allowed are 1 to 64 letters, digits, `-` and `_`")?;
-        let nobody = || format!("tenant: found {tenant}; allowed: one that was created");
-        let state = match verb {
-            "create" => {
-                let record = TenantRecord::new(tenant.clone(), name, SystemClock.now())?;
-                let created = self.create(record).await.map_err(|error| error.to_string())?;
-                let created = created.ok_or_else(|| format!("tenant: found {tenant}, which was given before; allowed: a new id"))?;
-                return Ok(created.to_shown_json());
-            }
-            "show" => {
-                let shown = self.show(&tenant).await.map_err(|error| error.to_string())?;
-                return Ok(shown.ok_or_else(nobody)?.to_shown_json());
-            }
-            "suspend" => TenantState::Suspended,
-            "resume" => TenantState::Active,
-            "delete" => {
-                // One that is deleted stays so.
-                let shown = self.show(&tenant).await.map_err(|error| error.to_string())?;
-                if let Some(deleted) = shown.filter(|record| record.state == TenantState::Deleted) {
-                    return Ok(deleted.to_shown_json());
-                }
-                TenantState::Deleting
-            }
-            _ => return Err("unknown request".to_owned()),
-        };
-        let changed = self.change(&tenant, state).await.map_err(|error| error.to_string())?;
-        let record = changed.ok_or_else(nobody)?.map_err(|refused| refused.to_string())?;
-        if state == TenantState::Deleting {
-            self.begin_removal(&tenant);
-        }
-        Ok(record.to_shown_json())
-    }
 }
 
 #[cfg(test)]

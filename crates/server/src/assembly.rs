@@ -161,6 +161,9 @@ impl Server {
         };
         let keys = Arc::clone(&parts.keys);
         let audit = audit::start(&config, Arc::clone(&parts.audit_log), Arc::clone(&keys))?;
+        if let Some(audit) = &audit {
+            parts.administration.set_audit(audit.clone());
+        }
         let state = api_state(&config, parts, issuer.as_deref(), verifier, says, quotas, audit.clone());
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));

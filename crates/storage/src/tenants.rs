@@ -10,7 +10,9 @@ mod record;
 use async_trait::async_trait;
 use fhirpool_authz::{TenantId, WriteAccess};
 
-pub use directory::{DirectoryClock, DirectorySettings, OnTenantChange, Standing, TenantDirectory, change_tenant, register_tenant};
+pub use directory::{
+    DirectoryClock, DirectorySettings, OnTenantChange, Standing, TenantDirectory, change_tenant, change_tenant_for, register_tenant,
+};
 pub use record::{Refused, TENANT_NAME_CHARS_MAX, TenantRecord, TenantState};
 
 use crate::Result;

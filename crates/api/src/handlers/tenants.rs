@@ -8,7 +8,7 @@ use fhirpool_fhir::IssueCode;
 use fhirpool_fhir::json::Document;
 use fhirpool_interactions::InteractionError;
 use fhirpool_storage::StorageError;
-use fhirpool_storage::tenants::{TenantRecord, TenantState, change_tenant};
+use fhirpool_storage::tenants::{TenantRecord, TenantState, change_tenant_for};
 use http::header::LOCATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::ApiState;
 use crate::answer::{Answer, Content};
+use crate::audit::Attempt;
 use crate::error::{ApiError, Result};
 use crate::routes::{Action, PathNames};
 
@@ -25,7 +26,7 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 pub(crate) async fn administer(
     action: Action,
     state: &ApiState,
-    head: &Parts,
+    attempt: &Attempt<'_>,
     names: &PathNames<'_>,
     administrator: &Administrator,
     body: Body,
@@ -37,10 +38,13 @@ pub(crate) async fn administer(
         return Ok(json(StatusCode::OK, format!("[{}]", records.join(","))));
     }
     if action == Action::TenantCreate {
-        let record = new_record(state, head, body).await?;
+        let record = new_record(state, attempt.head, body).await?;
+        let record = TenantRecord { changed_by: Some(name_of(administrator)), ..record };
+        // It is set once for a request.
+        let _ = attempt.noted.tenant.set(record.id.clone());
         let is_new = registry.create(&record).await.map_err(refusal)?;
         state.tenants.refresh().await.map_err(refusal)?;
-        note(action, administrator, &record.id, is_new);
+        note(action, attempt, administrator, &record.id, is_new);
         return match is_new {
             true => Ok(json(StatusCode::CREATED, record.to_shown_json()).with_address(LOCATION, format!("/admin/tenants/{}", record.id))),
             false => {
@@ -64,10 +68,11 @@ pub(crate) async fn administer(
     {
         return Ok(json(StatusCode::OK, deleted.to_shown_json()));
     }
-    let changed = change_tenant(registry, &tenant, to, state.interactions.clock.now()).await.map_err(refusal)?;
+    let (now, by) = (state.interactions.clock.now(), name_of(administrator));
+    let changed = change_tenant_for(registry, &tenant, to, now, Some(&by)).await.map_err(refusal)?;
     state.tenants.refresh().await.map_err(refusal)?;
     let changed = changed.ok_or_else(ApiError::no_tenant)?;
-    note(action, administrator, &tenant, changed.is_ok());
+    note(action, attempt, administrator, &tenant, changed.is_ok());
     let record = changed.map_err(|refused| ApiError::new(StatusCode::CONFLICT, IssueCode::Conflict, refused.to_string()))?;
     if to == TenantState::Deleting {
         (state.remove_tenant)(&tenant);
@@ -102,9 +107,15 @@ async fn new_record(state: &ApiState, head: &Parts, body: Body) -> Result<Tenant
 }
 
 /// Who did what is in the log, whatever is logged of requests.
-fn note(action: Action, administrator: &Administrator, tenant: &TenantId, is_done: bool) {
+fn note(action: Action, attempt: &Attempt<'_>, administrator: &Administrator, tenant: &TenantId, is_done: bool) {
     let (issuer, subject, action) = (administrator.issuer(), administrator.subject(), action.name());
-    tracing::info!(target: "fhirpool::administration", issuer, subject, action, %tenant, is_done, "a tenant was administered");
+    let request_id = attempt.request_id.to_str().unwrap_or_default();
+    tracing::info!(target: "fhirpool::administration", issuer, subject, action, %tenant, is_done, request_id, "a tenant was administered");
+}
+
+/// How a tenant's record names who changed it.
+fn name_of(administrator: &Administrator) -> String {
+    format!("{}|{}", administrator.issuer(), administrator.subject())
 }
 
 fn json(status: StatusCode, json: String) -> Answer {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::principal::OPERATOR_ISSUER;
+
 use super::signed::Signed;
 use super::{TokenError, TokenVerifier, claims};
 
@@ -16,6 +18,11 @@ pub struct Administrator {
 }
 
 impl Administrator {
+    /// The person at the machine itself, for the command line; never for a request.
+    pub fn operator() -> Self {
+        Self { issuer: OPERATOR_ISSUER.into(), subject: "operator".into() }
+    }
+
     /// The issuer (`iss`).
     pub fn issuer(&self) -> &str {
         &self.issuer

@@ -6,7 +6,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use fhirpool_fhir::Timestamp;
 use fhirpool_storage::memory::{MemoryDutyLeases, MemoryRegistry};
-use fhirpool_storage::tenants::{DirectorySettings, TenantRegistry};
+use fhirpool_storage::tenants::{DirectorySettings, TenantRegistry, change_tenant};
 use fhirpool_storage::{KeyEpoch, TenantKey};
 use tokio::sync::Semaphore;
 

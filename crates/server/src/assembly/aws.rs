@@ -87,7 +87,10 @@ pub(crate) async fn administration(config: &Config) -> Result<Arc<Administration
     let services = Services::connect(config).await?;
     services.check().await?;
     services.tenants.refresh().await.map_err(StartError::Registry)?;
-    Ok(administer(config, &services))
+    let administration = administer(config, &services);
+    let audit = super::audit::start_for_command(config, Arc::new(services.audit_log()), Arc::clone(&services.keys) as _)?;
+    audit.into_iter().for_each(|trail| administration.set_audit(trail));
+    Ok(administration)
 }
 
 fn administer(config: &Config, services: &Services) -> Arc<Administration> {

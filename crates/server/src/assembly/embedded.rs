@@ -86,7 +86,9 @@ pub(crate) async fn administration(config: &Config) -> Result<Arc<Administration
     let store = Arc::new(EmbeddedStore::open(&config.data, Settings::default(), ports)?);
     let content = LocalSettings { folder: config.data.join(CONTENT_FOLDER), length_max: config.body_bytes_max };
     let content = LocalContent::open(&content, Arc::clone(&keys) as _, Arc::new(|| SystemClock.now().0.div_euclid(1000)))?;
+    let audit = super::audit::start_for_command(config, Arc::clone(&store) as _, Arc::clone(&keys) as _)?;
     let (directory, administration) = administer(&store, &Arc::new(content), keys, Settling::default());
+    audit.into_iter().for_each(|trail| administration.set_audit(trail));
     directory.refresh().await.map_err(StartError::Registry)?;
     Ok(administration)
 }

@@ -100,8 +100,14 @@ impl<'a> Operator<'a> {
             );
         }
         match (self, deleted) {
-            (Self::Here(administration), Some(id)) => Ok(administration.delete(id).await?),
-            (Self::Here(administration), None) => Ok(administration.obey(request).await?),
+            (Self::Here(administration), deleted) => {
+                let done = match deleted {
+                    Some(id) => administration.delete(id).await,
+                    None => administration.obey(request).await,
+                };
+                administration.finish().await;
+                Ok(done?)
+            }
             (Self::Server(config), None) => said_by_server(config, request).await,
             (Self::Server(config), Some(id)) => {
                 let mut said = said_by_server(config, request).await?;

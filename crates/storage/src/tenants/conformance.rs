@@ -12,7 +12,10 @@ use fhirpool_authz::TenantId;
 use fhirpool_fhir::Timestamp;
 use futures_util::future::join_all;
 
-use super::{DirectorySettings, Standing, TenantDirectory, TenantRecord, TenantRegistry, TenantState, change_tenant, register_tenant};
+use super::{
+    DirectorySettings, Standing, TenantDirectory, TenantRecord, TenantRegistry, TenantState, change_tenant, change_tenant_for,
+    register_tenant,
+};
 
 /// An empty registry, and what must live as long.
 pub type Made = (Arc<dyn TenantRegistry>, Box<dyn Any + Send>);
@@ -70,9 +73,15 @@ pub async fn no_change_is_lost(registry: Arc<dyn TenantRegistry>) {
 pub async fn a_deleted_id_is_never_given_again(registry: Arc<dyn TenantRegistry>) {
     let now = Timestamp(1_700_000_002_000);
     assert_eq!(register_tenant(&*registry, &id("acme"), now).await, Ok(TenantState::Active));
-    for state in [TenantState::Suspended, TenantState::Active, TenantState::Deleting, TenantState::Deleted] {
-        let changed = change_tenant(&*registry, &id("acme"), state, now).await.unwrap().unwrap().unwrap();
+    for (state, by) in [
+        (TenantState::Suspended, Some("i|one")),
+        (TenantState::Active, Some("i|two")),
+        (TenantState::Deleting, Some("i|three")),
+        (TenantState::Deleted, None),
+    ] {
+        let changed = change_tenant_for(&*registry, &id("acme"), state, now, by).await.unwrap().unwrap().unwrap();
         assert_eq!((changed.state, changed.changed_at), (state, Some(now)));
+        assert_eq!(changed.changed_by.as_deref(), by.or(Some("i|three")), "who asked for the deletion stays known");
         let again = change_tenant(&*registry, &id("acme"), state, Timestamp(1)).await.unwrap().unwrap().unwrap();
         assert_eq!(again, changed, "a change that is there already changes nothing");
     }

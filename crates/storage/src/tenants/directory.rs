@@ -183,10 +183,24 @@ pub async fn change_tenant(
     to: TenantState,
     now: Timestamp,
 ) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
+    change_tenant_for(registry, tenant, to, now, None).await
+}
+
+/// The same, for someone (`issuer|subject`), whom the record names from then on. What nobody has asked for leaves who is named.
+///
+/// # Errors
+/// The registry does not answer.
+pub async fn change_tenant_for(
+    registry: &dyn TenantRegistry,
+    tenant: &TenantId,
+    to: TenantState,
+    now: Timestamp,
+    by: Option<&str>,
+) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
     for _ in 0..ROUNDS_MAX {
         let Some(record) = registry.read(tenant).await? else { return Ok(None) };
         let next = match record.with_state(to, now) {
-            Ok(Some(next)) => next,
+            Ok(Some(next)) => TenantRecord { changed_by: by.map(str::to_owned).or(next.changed_by), ..next },
             Ok(None) => return Ok(Some(Ok(record))),
             Err(refused) => return Ok(Some(Err(refused))),
         };

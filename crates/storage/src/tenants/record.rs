@@ -71,6 +71,8 @@ pub struct TenantRecord {
     pub created_at: Option<Timestamp>,
     /// When the state was last changed; `None`: never since it was made.
     pub changed_at: Option<Timestamp>,
+    /// Who made it or asked for its state, as `issuer|subject`; `None`: not known.
+    pub changed_by: Option<String>,
     /// What was removed, by part of the store; empty unless it was deleted.
     pub removed: BTreeMap<String, u64>,
 }
@@ -87,13 +89,14 @@ impl TenantRecord {
         }
         let name = name.to_owned();
         let removed = BTreeMap::new();
-        Ok(Self { id, name, state: TenantState::Active, revision: 1, created_at: Some(now), changed_at: None, removed })
+        Ok(Self { id, name, state: TenantState::Active, revision: 1, created_at: Some(now), changed_at: None, changed_by: None, removed })
     }
 
     /// Of a tenant that an earlier version registered.
     pub fn unrecorded(id: TenantId, created_at: Option<Timestamp>) -> Self {
         let name = id.as_str().to_owned();
-        Self { id, name, state: TenantState::Active, revision: 0, created_at, changed_at: None, removed: BTreeMap::new() }
+        let (changed_at, changed_by, removed) = (None, None, BTreeMap::new());
+        Self { id, name, state: TenantState::Active, revision: 0, created_at, changed_at, changed_by, removed }
     }
 
     /// The record after a change of state; `None`: it is so already.
@@ -134,6 +137,9 @@ impl TenantRecord {
                 write_time(&mut writer, name, time);
             }
         }
+        if let Some(changed_by) = &self.changed_by {
+            writer.string_member("changedBy", changed_by);
+        }
         if !self.removed.is_empty() {
             writer.key("removed").begin_object();
             for (part, count) in &self.removed {
@@ -168,6 +174,10 @@ impl TenantRecord {
             revision: record.get("revision")?.as_number()?.parse().ok()?,
             created_at: time("createdAt")?,
             changed_at: time("changedAt")?,
+            changed_by: match record.get("changedBy") {
+                Some(by) => Some(by.as_str()?.into_owned()),
+                None => None,
+            },
             removed: removed.collect::<Option<_>>()?,
         })
     }
@@ -190,7 +200,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let removed = BTreeMap::from([("resources".to_owned(), 7)]);
-        let deleted = TenantRecord { removed, changed_at: Some(Timestamp(9)), state: TenantState::Deleted, ..record() };
+        let changed_by = Some("https://issuer|some \"one\"".to_owned());
+        let deleted = TenantRecord { removed, changed_at: Some(Timestamp(9)), changed_by, state: TenantState::Deleted, ..record() };
         for record in [record(), deleted, TenantRecord::unrecorded(TenantId::parse("old").unwrap(), None)] {
             assert_eq!(TenantRecord::from_json(record.to_json().as_bytes()), Ok(record));
         }
