@@ -11,6 +11,7 @@
 //! | `search` | finding records in a tenant's log |
 //! | `event` | a record as R4's AuditEvent |
 //! | `verify` | whether a log is whole |
+//! | `expiry` | removing what is older than a log is to be kept |
 //!
 //! # Invariants
 //! - Nothing is dropped: a request takes its place in the buffer before it does anything, and waits while there is none.
@@ -20,6 +21,7 @@
 //! Deliberately absent: HTTP, and where blocks are stored ([`fhirpool_storage::AuditLog`]).
 
 mod event;
+mod expiry;
 mod mention;
 mod outage;
 mod record;
@@ -30,6 +32,7 @@ mod verify;
 mod writer;
 
 pub use event::write_event;
+pub use expiry::expire;
 pub use mention::{parameter_names, patients_in};
 pub use record::{Access, Activity, Agent, Record, TOUCHED_MAX, Touched};
 pub use search::{AuditQuery, Found, Place, Reader, RecordId, SearchError};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::{Date, ResourceType, Timestamp};
-use fhirpool_storage::{AUDIT_SPAN_MS, AuditBlock, AuditLog, AuditRange, BlockName, KeyRing, Result};
+use fhirpool_storage::{AUDIT_SPAN_MS, AuditAnchor, AuditBlock, AuditLog, AuditRange, BlockName, KeyRing, Result, SealedAnchor};
 
 use crate::event::reference;
 use crate::record::{Record, outcome_of, split};
@@ -271,6 +271,10 @@ impl Reader {
 
     pub(crate) fn log(&self) -> &dyn AuditLog {
         &*self.log
+    }
+
+    pub(crate) async fn anchor(&self, access: &ReadAccess, sealed: &SealedAnchor) -> Result<AuditAnchor> {
+        sealed.open_with(&*self.keys, access.tenant()).await
     }
 
     pub(crate) async fn records(&self, access: &ReadAccess, block: &AuditBlock) -> Result<Vec<u8>> {

@@ -54,7 +54,16 @@ pub async fn verify(reader: &Reader, access: &ReadAccess) -> Result<Verified> {
             break;
         }
     }
-    verified.problems.extend(check.problems(&reader.log().ends(access).await?));
+    // Behind the scan: what has expired meanwhile is ahead of the anchors then.
+    let mut anchors = Vec::new();
+    for sealed in reader.log().anchors(access).await? {
+        match reader.anchor(access, &sealed).await {
+            Ok(anchor) => anchors.push(anchor),
+            Err(StorageError::Damaged(what)) => verified.problems.push(format!("chain {:016x}: its anchor: {what}", sealed.chain)),
+            Err(error) => return Err(error),
+        }
+    }
+    verified.problems.extend(check.problems(&reader.log().ends(access).await?, &anchors));
     verified.problems.truncate(PROBLEMS_MAX);
     (verified.blocks, verified.chains) = (check.blocks(), check.chains());
     Ok(verified)

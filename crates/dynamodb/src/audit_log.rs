@@ -4,13 +4,15 @@
 //! |---|---|---|---|
 //! | a block | `T#t#A#yyyymmddhh` | time, chain, number | `b` its bytes |
 //! | an hour that is not empty | `T#t#A` | `yyyymmddhh` | |
+//! | where a chain begins whose first blocks have expired | `T#t#A` | `chain#` and its number | `n` number of the last block that has expired, `b` sealed anchor |
 //!
 //! A chain is a process: its number is random, and chosen when the log is made. A sort key begins with the time of the block's
 //! earliest record, so that the blocks of several nodes lie by time. An hour is noted ahead of its first block: who reads may find
 //! it empty, but never misses one.
 //!
-//! Deliberately absent: an expiry. Who wants one sets it on copies, by a sink.
+//! Deliberately absent: an expiry by DynamoDB itself, which would not tell what has expired from what was removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,13 +20,18 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fhirpool_authz::{ReadAccess, WriteAccess};
 use fhirpool_fhir::Timestamp;
-use fhirpool_storage::{AuditBlock, AuditLog, AuditPage, AuditRange, BlockName, Chain, ChainEnd, Result, StorageError, check_audit};
+use fhirpool_fhir::temporal::days_from_civil;
+use fhirpool_storage::{
+    AUDIT_HOUR_MS, AuditBlock, AuditLog, AuditPage, AuditRange, BlockName, Chain, ChainEnd, ExpiredBlocks, Result, SealedAnchor,
+    StorageError, check_audit,
+};
+use futures_util::future::try_join_all;
 use quick_cache::sync::Cache;
 
 use crate::change_log::hour_of;
 use crate::client::{Client, Condition, Consistency, Query, SortRange, Table, Written};
 use crate::cost::Operation;
-use crate::item::{Item, key, text};
+use crate::item::{Item, integer, key, number, text};
 use crate::keys::{Partition, PartitionKey, SORT};
 use crate::tenants::Tenants;
 
@@ -34,7 +41,14 @@ mod tests;
 const APPEND: Operation = Operation("audit_append");
 const READ: Operation = Operation("audit_read");
 
+const EXPIRE: Operation = Operation("audit_expire");
+
 const BYTES: &str = "b";
+const SEQUENCE: &str = "n";
+/// What sort keys of anchors begin with; those of hours are digits.
+const ANCHOR_PREFIX: &str = "chain#";
+/// Removals under way at once.
+const REMOVALS_AT_ONCE: usize = 16;
 
 /// Hours that are remembered as noted.
 const HOURS_KEPT: usize = 10_000;
@@ -64,6 +78,11 @@ impl DynamoAuditLog {
         self.client.put(APPEND, Table::Data, &key(&partition, hour.to_owned()), &Condition::None).await?;
         self.noted.insert(name, ());
         Ok(())
+    }
+
+    async fn remove(&self, access: &WriteAccess, name: &BlockName) -> Result<()> {
+        let partition = PartitionKey::new(access, Partition::AuditBlocks(&hour_of(name.time)))?;
+        self.client.delete(EXPIRE, Table::Data, key(&partition, sort_key(name)), &Condition::None).await.map(drop)
     }
 
     /// The hours of a range that are not empty, the latest first.
@@ -164,6 +183,74 @@ impl AuditLog for DynamoAuditLog {
         check_audit(access)?;
         Ok(Vec::new())
     }
+
+    async fn next_hour(&self, access: &ReadAccess, from: Timestamp) -> Result<Option<Timestamp>> {
+        check_audit(access)?;
+        let partition = PartitionKey::new(access, Partition::AuditHours)?;
+        let range = SortRange::Between(hour_of(from), hour_of(Timestamp(i64::MAX)));
+        let page = self.client.query(READ, Query { limit: Some(1), ..Query::data(&partition, range) }).await?;
+        page.items.first().map(|item| begin_of(text(item, SORT)?).ok_or_else(|| damaged("an hour"))).transpose()
+    }
+
+    async fn expire(&self, access: &WriteAccess, expired: &ExpiredBlocks) -> Result<()> {
+        let hours = PartitionKey::new(access, Partition::AuditHours)?;
+        for anchor in &expired.anchors {
+            let mut item = key(&hours, format!("{ANCHOR_PREFIX}{:016x}", anchor.chain));
+            item.insert(SEQUENCE.into(), number(anchor.sequence));
+            item.insert(BYTES.into(), AttributeValue::B(Blob::new(anchor.bytes.clone())));
+            // Where it is refused, a later one is there, or this one by an attempt whose answer was lost.
+            let later = Condition::AbsentOrLess(SEQUENCE, number(anchor.sequence));
+            self.client.put(EXPIRE, Table::Data, &item, &later).await?;
+        }
+        for names in expired.blocks.chunks(REMOVALS_AT_ONCE) {
+            try_join_all(names.iter().map(|name| self.remove(access, name))).await?;
+        }
+        let emptied: BTreeSet<String> = expired.blocks.iter().map(|name| hour_of(name.time)).collect();
+        for hour in emptied {
+            let partition = PartitionKey::new(access, Partition::AuditBlocks(&hour))?;
+            let left = self.client.query(EXPIRE, Query { limit: Some(1), ..Query::data(&partition, SortRange::All) }).await?;
+            if left.items.is_empty() {
+                self.noted.remove(&format!("{}#{hour}", hours.as_str()));
+                self.client.delete(EXPIRE, Table::Data, key(&hours, hour), &Condition::None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn anchors(&self, access: &ReadAccess) -> Result<Vec<SealedAnchor>> {
+        check_audit(access)?;
+        let partition = PartitionKey::new(access, Partition::AuditHours)?;
+        let mut query = Query::data(&partition, SortRange::Prefix(ANCHOR_PREFIX.to_owned()));
+        let mut anchors = Vec::new();
+        loop {
+            let page = self.client.query(READ, query.clone()).await?;
+            for item in &page.items {
+                anchors.push(read_anchor(item)?);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(anchors),
+            }
+        }
+    }
+}
+
+fn read_anchor(item: &Item) -> Result<SealedAnchor> {
+    let chain = text(item, SORT)?.strip_prefix(ANCHOR_PREFIX).and_then(|chain| u64::from_str_radix(chain, 16).ok());
+    match (chain, item.get(BYTES)) {
+        (Some(chain), Some(AttributeValue::B(bytes))) => {
+            Ok(SealedAnchor { chain, sequence: integer(item, SEQUENCE)?, bytes: bytes.as_ref().to_vec() })
+        }
+        _ => Err(damaged("an anchor")),
+    }
+}
+
+/// The beginning of an hour (`yyyymmddhh`).
+fn begin_of(hour: &str) -> Option<Timestamp> {
+    let piece = |from: usize, to: usize| hour.get(from..to)?.parse::<u32>().ok();
+    let days = days_from_civil(piece(0, 4)?.into(), piece(4, 6)?, piece(6, 8)?);
+    let begin = Timestamp((days * 24 + i64::from(piece(8, 10)?)) * AUDIT_HOUR_MS);
+    (hour_of(begin) == hour).then_some(begin)
 }
 
 fn sort_key(name: &BlockName) -> String {

@@ -87,6 +87,8 @@ pub(crate) enum Condition {
     Absent,
     /// It is not there, or its attribute is this.
     AbsentOr(&'static str, AttributeValue),
+    /// It is not there, or its attribute is less than this.
+    AbsentOrLess(&'static str, AttributeValue),
     /// It is there and its attribute is this.
     Equals(&'static str, AttributeValue),
 }
@@ -305,6 +307,7 @@ impl Condition {
             Self::None => (None, None),
             Self::Absent => (Some(format!("attribute_not_exists({PARTITION})")), None),
             Self::AbsentOr(name, is) => (Some(format!("attribute_not_exists({PARTITION}) OR {name} = :value")), value(is)),
+            Self::AbsentOrLess(name, than) => (Some(format!("attribute_not_exists({PARTITION}) OR {name} < :value")), value(than)),
             Self::Equals(name, is) => (Some(format!("{name} = :value")), value(is)),
         }
     }

@@ -3,13 +3,18 @@
 //! | key | value |
 //! |---|---|
 //! | tenant u32 | name and digest of the newest block |
+//! | tenant u32 · chain u64 | number of the last block of the chain that has expired, and its sealed anchor |
 //! | tenant u32 · name of a block | its bytes |
 //!
 //! There is one chain, since one process has the folder: it goes on across restarts.
 
 use async_trait::async_trait;
 use fhirpool_authz::{ReadAccess, WriteAccess};
-use fhirpool_storage::{AuditBlock, AuditLog, AuditPage, AuditRange, BlockName, Chain, ChainEnd, Result, StorageError, check_audit};
+use fhirpool_fhir::Timestamp;
+use fhirpool_storage::{
+    AUDIT_HOUR_MS, AuditBlock, AuditLog, AuditPage, AuditRange, BlockName, Chain, ChainEnd, ExpiredBlocks, Result, SealedAnchor,
+    StorageError, check_audit,
+};
 use tokio::sync::oneshot;
 
 use crate::EmbeddedStore;
@@ -20,10 +25,11 @@ use crate::tenants::{Scope, TenantNumber};
 /// The number of the one chain.
 const CHAIN: u64 = 0;
 
-/// Blocks to append, and who waits for it.
+/// Blocks to append or to remove, and who waits for it.
 pub(crate) struct Append {
     tenant: TenantNumber,
     blocks: Vec<AuditBlock>,
+    expired: ExpiredBlocks,
     reply: oneshot::Sender<Result<()>>,
 }
 
@@ -37,7 +43,19 @@ impl Append {
         for block in self.blocks {
             batch.insert(Space::Audit, block_key(self.tenant, &block.name), block.bytes);
         }
+        for anchor in self.expired.anchors {
+            let value = [anchor.sequence.to_be_bytes().as_slice(), &anchor.bytes].concat();
+            batch.insert(Space::Audit, anchor_key(self.tenant, anchor.chain), value);
+        }
+        for name in self.expired.blocks {
+            batch.remove(Space::Audit, block_key(self.tenant, &name));
+        }
         self.reply
+    }
+
+    /// About how many keys it writes.
+    pub(crate) fn writes(&self) -> usize {
+        self.blocks.len() + 1 + self.expired.anchors.len() + self.expired.blocks.len()
     }
 
     /// The log cannot be written.
@@ -55,11 +73,46 @@ fn block_key(tenant: TenantNumber, name: &BlockName) -> Vec<u8> {
     [tenant.0.to_be_bytes().as_slice(), &name.to_bytes()].concat()
 }
 
-/// What a key of the keyspace says: whose it is and, of a block's, which.
-pub(crate) fn parse(key: &[u8]) -> Option<(TenantNumber, Option<BlockName>)> {
+/// Ahead of all blocks of the tenant: the names of these begin with their times, and none is so early.
+fn anchor_key(tenant: TenantNumber, chain: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&tenant.0.to_be_bytes());
+    key[4..].copy_from_slice(&chain.to_be_bytes());
+    key
+}
+
+/// What a key of the keyspace is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The note of the newest block.
+    End,
+    /// The anchor of a chain.
+    Anchor(u64),
+    /// A block.
+    Block(BlockName),
+}
+
+/// What a key of the keyspace says.
+pub(crate) fn parse(key: &[u8]) -> Option<(TenantNumber, Entry)> {
     let (number, rest) = key.split_first_chunk::<4>()?;
     let number = TenantNumber(u32::from_be_bytes(*number));
-    if rest.is_empty() { Some((number, None)) } else { BlockName::of_bytes(rest).map(|name| (number, Some(name))) }
+    let entry = match rest.len() {
+        0 => Entry::End,
+        8 => Entry::Anchor(u64::from_be_bytes(rest.try_into().ok()?)),
+        _ => Entry::Block(BlockName::of_bytes(rest)?),
+    };
+    Some((number, entry))
+}
+
+/// The anchor of a chain, as it is stored.
+pub(crate) fn read_anchor(chain: u64, value: &[u8]) -> Result<SealedAnchor> {
+    let (sequence, bytes) =
+        value.split_first_chunk::<8>().ok_or_else(|| StorageError::Damaged("an anchor of an audit log is too short".into()))?;
+    Ok(SealedAnchor { chain, sequence: u64::from_be_bytes(*sequence), bytes: bytes.to_vec() })
+}
+
+fn anchor(snapshot: &Snapshot, tenant: TenantNumber) -> Result<Option<SealedAnchor>> {
+    snapshot.get(Space::Audit, &anchor_key(tenant, CHAIN))?.map(|value| read_anchor(CHAIN, &value)).transpose()
 }
 
 /// The newest block, as it is noted.
@@ -98,7 +151,8 @@ impl AuditLog for EmbeddedStore {
             return Ok(());
         }
         let (reply, answer) = oneshot::channel();
-        self.ask(Job::Append(Append { tenant, blocks: wanted, reply }), answer).await
+        let expired = ExpiredBlocks::default();
+        self.ask(Job::Append(Append { tenant, blocks: wanted, expired, reply }), answer).await
     }
 
     async fn scan(&self, access: &ReadAccess, range: &AuditRange) -> Result<AuditPage> {
@@ -120,8 +174,9 @@ impl AuditLog for EmbeddedStore {
                     page.more = true;
                     break;
                 }
-                let name = parse(&key).and_then(|(_, name)| name);
-                let name = name.ok_or_else(|| StorageError::Damaged("a key of the audit log cannot be read".into()))?;
+                let Some((_, Entry::Block(name))) = parse(&key) else {
+                    return Err(StorageError::Damaged("a key of the audit log cannot be read".into()));
+                };
                 page.blocks.push(AuditBlock { name, bytes: bytes.to_vec() });
             }
             Ok(page)
@@ -142,6 +197,37 @@ impl AuditLog for EmbeddedStore {
         let picture = self.shared().picture()?;
         let tenant = Scope::of(access, &picture.tenants)?.tenant();
         Ok(end(&picture.snapshot, tenant)?.into_iter().collect())
+    }
+
+    async fn next_hour(&self, access: &ReadAccess, from: Timestamp) -> Result<Option<Timestamp>> {
+        check_audit(access)?;
+        let picture = self.shared().picture()?;
+        let tenant = Scope::of(access, &picture.tenants)?.tenant();
+        let bound = |time| block_key(tenant, &BlockName { time, chain: 0, sequence: 0 });
+        let next = picture.snapshot.range(Space::Audit, bound(from)..bound(Timestamp(i64::MAX))).next().transpose()?;
+        let Some((key, _)) = next else { return Ok(None) };
+        match parse(&key) {
+            Some((_, Entry::Block(name))) => Ok(Some(Timestamp(name.time.0.div_euclid(AUDIT_HOUR_MS) * AUDIT_HOUR_MS))),
+            _ => Err(StorageError::Damaged("a key of the audit log cannot be read".into())),
+        }
+    }
+
+    async fn expire(&self, access: &WriteAccess, expired: &ExpiredBlocks) -> Result<()> {
+        let picture = self.shared().picture()?;
+        let tenant = Scope::of(access.as_read(), &picture.tenants)?.tenant();
+        let kept = anchor(&picture.snapshot, tenant)?;
+        let is_later = |anchor: &&SealedAnchor| kept.as_ref().is_none_or(|kept| kept.sequence < anchor.sequence);
+        let anchors = expired.anchors.iter().filter(is_later).cloned().collect();
+        let expired = ExpiredBlocks { blocks: expired.blocks.clone(), anchors };
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Append(Append { tenant, blocks: Vec::new(), expired, reply }), answer).await
+    }
+
+    async fn anchors(&self, access: &ReadAccess) -> Result<Vec<SealedAnchor>> {
+        check_audit(access)?;
+        let picture = self.shared().picture()?;
+        let tenant = Scope::of(access, &picture.tenants)?.tenant();
+        Ok(anchor(&picture.snapshot, tenant)?.into_iter().collect())
     }
 }
 

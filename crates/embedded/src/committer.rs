@@ -334,7 +334,8 @@ impl Open {
         left_over: &mut Option<Box<Waiting>>,
     ) -> std::result::Result<(), fjall::Error> {
         let writes = first.as_ref().map_or(0, |first| first.commit.writes());
-        let mut group = Group::new(self.database.batch(writes + 2 * appends.len()), self.clock);
+        let writes = writes + appends.iter().map(Append::writes).sum::<usize>();
+        let mut group = Group::new(self.database.batch(writes), self.clock);
         let appended: Vec<_> = appends.into_iter().map(|append| group.append(append)).collect();
         let mut answers = Vec::new();
         let mut job = first;

@@ -68,6 +68,11 @@ impl Administration {
         }
     }
 
+    /// What this process does alone, or in turns with others.
+    pub(crate) fn duties(&self) -> &Arc<Duties> {
+        &self.duties
+    }
+
     /// Makes a tenant; `None`: its id was given before.
     pub(crate) async fn create(&self, record: TenantRecord) -> Result<Option<TenantRecord>> {
         let created = self.directory.registry().create(&record).await?;

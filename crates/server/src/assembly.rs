@@ -33,7 +33,7 @@ use crate::listen::Listen;
 use crate::observed::{ObservedIndex, ObservedStore};
 use crate::stored_quota::LimitedStore;
 use crate::telemetry::metrics;
-use crate::{access, issuer, tenants, tls};
+use crate::{access, expiry, issuer, tenants, tls};
 
 /// Why a server does not start: a sentence for whoever started it.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ pub struct Server {
     issuer: Option<Arc<LocalIssuer>>,
     requests: Listening,
     metrics: Option<Listening>,
-    /// Keep the keys of issuers elsewhere and what is known of tenants fresh, and take up deletions.
+    /// Keep the keys of issuers elsewhere and what is known of tenants fresh, take up deletions, and remove what has expired.
     watching: Vec<JoinHandle<()>>,
     audit: Option<AuditTrail>,
     keys: Arc<dyn KeyRing>,
@@ -154,7 +154,14 @@ impl Server {
         let administration = Arc::clone(&parts.administration);
         let on_deleting = move |tenant: &TenantId| administration.begin_removal(tenant);
         let watching_tenants = tenants::watch(&parts.tenants, Duration::from_millis(config.tenant_refresh_ms), on_deleting);
-        let watching = watching_issuers.into_iter().chain([watching_tenants]).collect();
+        let expiry = expiry::Ports {
+            tenants: Arc::clone(&parts.tenants),
+            log: Arc::clone(&parts.audit_log),
+            keys: Arc::clone(&parts.keys),
+            duties: Arc::clone(parts.administration.duties()),
+        };
+        let watching_logs = expiry::watch(expiry, config.audit_days);
+        let watching = watching_issuers.into_iter().chain([watching_tenants]).chain(watching_logs).collect();
         let quotas = match parts.quota_leases.take() {
             Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
             None => NodeQuotas::alone(access_file.quotas),

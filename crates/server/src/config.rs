@@ -136,6 +136,8 @@ settings! {
     audit_flush_ms_max: u64 = 200, "FHIRPOOL_AUDIT_FLUSH_MS_MAX";
     /// Bytes of memory for records that are not written yet; requests wait while it is full
     audit_buffer_bytes: u64 = 16 * MIB, "FHIRPOOL_AUDIT_BUFFER_BYTES";
+    /// Days after which records of accesses are removed, by whole hours; 0: they are kept for ever
+    audit_days: u64 = 0, "FHIRPOOL_AUDIT_DAYS";
     /// Where records go besides, as lines of JSON: none, stdout, file or cloudwatch (standard output, as CloudWatch takes events)
     audit_sink: AuditSink = AuditSink::None, "FHIRPOOL_AUDIT_SINK";
     /// The file of the sink `file`; full ones are put aside as `<file>.1`, `<file>.2` and so on

@@ -12,6 +12,7 @@ mod control;
 #[cfg(feature = "aws")]
 pub mod deployment;
 mod duties;
+mod expiry;
 mod issuer;
 mod listen;
 pub mod load;

@@ -12,6 +12,7 @@
 //!
 //! Deliberately absent: what a record says, and who appends when.
 
+mod anchor;
 mod check;
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use ring::digest::{Context, SHA256};
 use crate::value::{Seal, open_bytes, seal_bytes, seal_of};
 use crate::{KeyEpoch, KeyRing, Result, StorageError, TenantKey};
 
+pub use anchor::{AuditAnchor, SealedAnchor};
 pub use check::ChainCheck;
 
 /// Milliseconds of an hour: no block holds records of two.
@@ -33,6 +35,8 @@ pub const AUDIT_BLOCK_BYTES_MAX: usize = 256 * 1024;
 
 /// What seals of blocks are named by, ahead of everything else.
 const SEALED_AS: &[u8] = b"audit log";
+/// The same of anchors.
+const SEALED_AS_ANCHOR: &[u8] = b"audit anchor";
 const COMPRESSION_LEVEL: i32 = 1;
 
 /// The digest of a block.
@@ -177,10 +181,19 @@ pub struct AuditPage {
     pub more: bool,
 }
 
+/// What goes because its time is over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpiredBlocks {
+    /// The blocks, of any chains and hours.
+    pub blocks: Vec<BlockName>,
+    /// Where the chains begin then, one for each chain.
+    pub anchors: Vec<SealedAnchor>,
+}
+
 /// Keeps the log.
 ///
-/// Contract: what was appended is on stable storage once the call returns, is never changed or removed by this port, and is
-/// found by every scan that begins later. The same block twice is one; another block of the same name is refused as
+/// Contract: what was appended is on stable storage once the call returns, is never changed, or removed but by
+/// [`AuditLog::expire`], and is found by every scan that begins later. The same block twice is one; another block of the same name is refused as
 /// [`StorageError::Damaged`]. Scans need an access for the audit ([`ReadAccess::is_for_audit`]), else [`StorageError::Denied`].
 /// A tenant that is not there is [`StorageError::UnknownTenant`].
 #[async_trait]
@@ -199,6 +212,16 @@ pub trait AuditLog: Send + Sync {
 
     /// The ends of chains as the log notes them besides the blocks, where it does: a chain that ends earlier was cut.
     async fn ends(&self, access: &ReadAccess) -> Result<Vec<ChainEnd>>;
+
+    /// The beginning of the first hour that begins at this time or later and may hold blocks; `from` begins an hour.
+    async fn next_hour(&self, access: &ReadAccess, from: Timestamp) -> Result<Option<Timestamp>>;
+
+    /// Removes blocks. Ahead of that each anchor is kept, in place of an earlier one of its chain; one that is earlier than what is
+    /// there changes nothing. Broken off, it can be done again. Nobody may append to an hour that loses blocks.
+    async fn expire(&self, access: &WriteAccess, expired: &ExpiredBlocks) -> Result<()>;
+
+    /// The anchors of all chains that have one.
+    async fn anchors(&self, access: &ReadAccess) -> Result<Vec<SealedAnchor>>;
 }
 
 /// Refuses an access that is not for the audit.

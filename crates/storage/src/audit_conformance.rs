@@ -4,7 +4,10 @@
 use fhirpool_authz::{Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::Timestamp;
 
-use crate::{AUDIT_HOUR_MS, AuditBlock, AuditLog, AuditRange, BlockName, ChainCheck, ChainEnd, KeyEpoch, StorageError, TenantKey};
+use crate::{
+    AUDIT_HOUR_MS, AuditAnchor, AuditBlock, AuditLog, AuditRange, BlockName, ChainCheck, ChainEnd, ExpiredBlocks, KeyEpoch, StorageError,
+    TenantKey,
+};
 
 fn accesses(tenant: &TenantId) -> (WriteAccess, ReadAccess) {
     let operator = Principal::operator(tenant.clone());
@@ -79,7 +82,7 @@ pub async fn check(log: &dyn AuditLog, tenants: [TenantId; 2], stranger: TenantI
     for block in all(log, &read, whole(4)).await {
         check.add(&block).unwrap();
     }
-    assert_eq!((check.blocks(), check.problems(&log.ends(&read).await.unwrap())), (6, vec![]));
+    assert_eq!((check.blocks(), check.problems(&log.ends(&read).await.unwrap(), &[])), (6, vec![]));
 
     // Another tenant's is another log, and not everyone may look.
     let (other_write, other_read) = accesses(&other);
@@ -93,4 +96,54 @@ pub async fn check(log: &dyn AuditLog, tenants: [TenantId; 2], stranger: TenantI
     assert_eq!(log.scan(&reader, &whole(1)).await, Err(StorageError::Denied));
     assert_eq!(log.block(&reader, &appended[0].name).await, Err(StorageError::Denied));
     assert_eq!(log.chain(&accesses(&stranger).0).await, Err(StorageError::UnknownTenant));
+    expiry(log, [tenant, other], &appended).await;
+}
+
+/// What expires is gone, and each chain says where it begins then.
+async fn expiry(log: &dyn AuditLog, [tenant, other]: [TenantId; 2], appended: &[AuditBlock]) {
+    let (write, read) = accesses(&tenant);
+    let (_, other_read) = accesses(&other);
+    let hour = appended[0].name.time.0 / AUDIT_HOUR_MS * AUDIT_HOUR_MS;
+    let hours = async || {
+        let (mut hours, mut from) = (Vec::new(), Timestamp(0));
+        while let Some(next) = log.next_hour(&read, from).await.unwrap() {
+            assert!(next >= from && next.0 % AUDIT_HOUR_MS == 0);
+            hours.push((next.0 - hour) / AUDIT_HOUR_MS);
+            from = Timestamp(next.0 + AUDIT_HOUR_MS);
+        }
+        hours
+    };
+    assert_eq!(hours().await, [0, 1, 3]);
+    assert_eq!(log.next_hour(&other_read, Timestamp(0)).await.unwrap(), Some(Timestamp(hour)));
+    assert_eq!(log.anchors(&read).await.unwrap(), []);
+    let anchor = |place: usize| {
+        let block = &appended[place];
+        AuditAnchor { chain: block.name.chain, sequence: block.name.sequence, digest: block.digest(), broken: 0 }.seal(&key(), &tenant)
+    };
+    let (first, second) = (anchor(1), anchor(3));
+    let names = |places: &[usize]| places.iter().map(|place| appended[*place].name).collect::<Vec<_>>();
+    log.expire(&write, &ExpiredBlocks { blocks: names(&[0, 1]), anchors: vec![first.clone()] }).await.unwrap();
+    assert_eq!(log.anchors(&read).await.unwrap(), std::slice::from_ref(&first));
+    assert_eq!((all(log, &read, whole(10)).await.len(), hours().await), (4, vec![0, 1, 3]), "the first hour has blocks left");
+    assert_eq!(log.block(&read, &appended[0].name).await.unwrap(), None);
+    // Done again, with blocks of two hours.
+    let more = ExpiredBlocks { blocks: names(&[1, 2, 3, 5]), anchors: vec![second.clone()] };
+    for _ in 0..2 {
+        log.expire(&write, &more).await.unwrap();
+        assert_eq!((all(log, &read, whole(10)).await, hours().await), (vec![appended[4].clone()], vec![3]));
+    }
+    // An earlier anchor does not come back.
+    log.expire(&write, &ExpiredBlocks { blocks: vec![], anchors: vec![first] }).await.unwrap();
+    assert_eq!(log.anchors(&read).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(second.open(&key(), &tenant).unwrap().digest, appended[3].digest());
+    // Another tenant's is as it was, and not everyone may look.
+    assert_eq!((all(log, &other_read, whole(10)).await.len(), log.anchors(&other_read).await.unwrap()), (1, vec![]));
+    let reader = ReadAccess::authorize(&Principal::operator(tenant.clone()), &tenant).unwrap();
+    assert_eq!(log.anchors(&reader).await, Err(StorageError::Denied));
+    assert_eq!(log.next_hour(&reader, Timestamp(0)).await, Err(StorageError::Denied));
+    // What is appended later goes on.
+    let end = ChainEnd { name: appended[5].name, digest: appended[5].digest() };
+    let next = blocks(&tenant, end.name.chain, Some(end), &[hour + 4 * AUDIT_HOUR_MS]);
+    log.append(&write, &next).await.unwrap();
+    assert_eq!(hours().await, [3, 4]);
 }

@@ -26,8 +26,8 @@ pub mod tenants;
 pub mod value;
 
 pub use audit::{
-    AUDIT_BLOCK_BYTES_MAX, AUDIT_HOUR_MS, AUDIT_SPAN_MS, AuditBlock, AuditLog, AuditPage, AuditRange, BlockDigest, BlockName, Chain,
-    ChainCheck, ChainEnd, check_audit,
+    AUDIT_BLOCK_BYTES_MAX, AUDIT_HOUR_MS, AUDIT_SPAN_MS, AuditAnchor, AuditBlock, AuditLog, AuditPage, AuditRange, BlockDigest, BlockName,
+    Chain, ChainCheck, ChainEnd, ExpiredBlocks, SealedAnchor, check_audit,
 };
 pub use candidates::{Candidate, CandidateIndex, CandidatePage, IndexDocument, IndexOutcome, IndexRebuild, IndexWriter};
 pub use change_feed::{

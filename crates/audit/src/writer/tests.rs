@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::Timestamp;
-use fhirpool_storage::{AuditPage, AuditRange, KeyEpoch, check_audit};
+use fhirpool_storage::{AuditPage, AuditRange, ExpiredBlocks, KeyEpoch, SealedAnchor, check_audit};
 
 use super::*;
 use crate::record::Access;
@@ -23,6 +23,7 @@ struct Memory {
     attempts: AtomicUsize,
     /// When whose log was appended to, or was not.
     times: Mutex<Vec<(TenantId, Instant)>>,
+    anchors: Mutex<BTreeMap<(TenantId, u64), SealedAnchor>>,
     /// Whose attempts fail.
     failing: Mutex<Option<TenantId>>,
 }
@@ -66,6 +67,25 @@ impl AuditLog for Memory {
 
     async fn ends(&self, _: &ReadAccess) -> Result<Vec<ChainEnd>> {
         Ok(Vec::new())
+    }
+
+    async fn next_hour(&self, access: &ReadAccess, from: Timestamp) -> Result<Option<Timestamp>> {
+        let stored = self.blocks.lock().unwrap();
+        let times = stored.keys().filter(|(tenant, name)| tenant == access.tenant() && name.time >= from).map(|(_, name)| name.time.0);
+        Ok(times.min().map(|time| Timestamp(time / AUDIT_HOUR_MS * AUDIT_HOUR_MS)))
+    }
+
+    async fn expire(&self, access: &WriteAccess, expired: &ExpiredBlocks) -> Result<()> {
+        for anchor in &expired.anchors {
+            self.anchors.lock().unwrap().insert((access.tenant().clone(), anchor.chain), anchor.clone());
+        }
+        expired.blocks.iter().for_each(|name| drop(self.blocks.lock().unwrap().remove(&(access.tenant().clone(), *name))));
+        Ok(())
+    }
+
+    async fn anchors(&self, access: &ReadAccess) -> Result<Vec<SealedAnchor>> {
+        let anchors = self.anchors.lock().unwrap();
+        Ok(anchors.iter().filter(|((tenant, _), _)| tenant == access.tenant()).map(|(_, anchor)| anchor.clone()).collect())
     }
 }
 
@@ -282,4 +302,87 @@ async fn once_one_log_works_again_nobody_waits_for_the_others() {
     let pauses = log.pauses("acme");
     assert!(pauses[3] >= pause * 8 && pauses[4] < pause * 16, "{pauses:?}");
     assert!(trail.close(Duration::from_secs(30)).await);
+}
+
+/// Appends blocks of these times to chain 1 of a tenant, in this order.
+fn append(log: &Memory, name: &str, times: &[i64]) -> Vec<AuditBlock> {
+    let (key, tenant) = (TenantKey::new(KeyEpoch(1), &[name.len() as u8; TenantKey::LENGTH]), tenant(name));
+    let mut previous = [0; 32];
+    let mut record = Vec::new();
+    access().write(&mut record);
+    let blocks: Vec<AuditBlock> = (1..)
+        .zip(times)
+        .map(|(sequence, time)| {
+            let name = BlockName { time: Timestamp(*time), chain: 1, sequence };
+            let block = AuditBlock::seal(&key, &tenant, name, &previous, &record);
+            previous = block.digest();
+            block
+        })
+        .collect();
+    let mut stored = log.blocks.lock().unwrap();
+    stored.extend(blocks.iter().map(|block| ((tenant.clone(), block.name), block.bytes.clone())));
+    blocks
+}
+
+fn left(log: &Memory, name: &str) -> Vec<u64> {
+    let stored = log.blocks.lock().unwrap();
+    let mut left: Vec<u64> = stored.keys().filter(|(tenant, _)| tenant.as_str() == name).map(|(_, name)| name.sequence).collect();
+    left.sort_unstable();
+    left
+}
+
+const HOUR: i64 = AUDIT_HOUR_MS;
+
+#[tokio::test]
+async fn hours_expire_by_chains_and_what_is_left_is_whole() {
+    let log = Arc::new(Memory::default());
+    let reader = Reader::new(Arc::clone(&log) as _, Arc::new(Keys));
+    // The fourth came late: it lies ahead of the third.
+    let blocks = append(&log, "acme", &[DAY, DAY + 5, DAY + HOUR, DAY + HOUR - 1, DAY + 2 * HOUR, DAY + 3 * HOUR]);
+    append(&log, "demo", &[DAY]);
+    let expire = async |until: i64| crate::expire(&*log, &Keys, &tenant("acme"), Timestamp(until)).await.unwrap();
+    let problems = async || verify(&reader, &audit_access("acme")).await.unwrap().problems;
+    assert_eq!(expire(DAY + HOUR - 1).await, 0, "no hour goes before its end");
+    // The late one waits for the one ahead of it.
+    assert_eq!((expire(DAY + HOUR).await, left(&log, "acme")), (2, vec![3, 4, 5, 6]));
+    assert_eq!(problems().await, Vec::<String>::new());
+    assert_eq!((expire(DAY + 2 * HOUR + 1).await, left(&log, "acme")), (2, vec![5, 6]));
+    assert_eq!((expire(DAY + 2 * HOUR + 1).await, problems().await), (0, vec![]));
+    // Whoever cuts off more than has expired is found out, and whoever takes the anchor away.
+    log.blocks.lock().unwrap().remove(&(tenant("acme"), blocks[4].name));
+    assert_eq!(problems().await, ["chain 0000000000000001: block 5 is missing"]);
+    log.blocks.lock().unwrap().insert((tenant("acme"), blocks[4].name), blocks[4].bytes.clone());
+    let anchors = std::mem::take(&mut *log.anchors.lock().unwrap());
+    assert_eq!(problems().await, ["chain 0000000000000001: blocks 1 to 4 are missing"]);
+    let mut forged = anchors.clone();
+    forged.values_mut().for_each(|anchor| anchor.sequence += 1);
+    *log.anchors.lock().unwrap() = forged;
+    assert!(!problems().await.is_empty());
+    assert!(crate::expire(&*log, &Keys, &tenant("acme"), Timestamp(DAY + 9 * HOUR)).await.is_err(), "nothing rests on a forged anchor");
+    *log.anchors.lock().unwrap() = anchors;
+    assert_eq!((expire(DAY + 9 * HOUR).await, left(&log, "acme"), left(&log, "demo")), (2, vec![], vec![1]));
+    assert_eq!(problems().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn expiry_hides_nothing_that_was_missing_before() {
+    let log = Arc::new(Memory::default());
+    let reader = Reader::new(Arc::clone(&log) as _, Arc::new(Keys));
+    let blocks = append(&log, "acme", &[DAY, DAY + 1, DAY + 2, DAY + 3, DAY + 30 * HOUR]);
+    log.blocks.lock().unwrap().remove(&(tenant("acme"), blocks[1].name));
+    let mut changed = blocks[3].bytes.clone();
+    changed[7] ^= 1;
+    log.blocks.lock().unwrap().insert((tenant("acme"), blocks[3].name), changed);
+    let expire = async |until: i64| crate::expire(&*log, &Keys, &tenant("acme"), Timestamp(until)).await.unwrap();
+    // The second may come late.
+    assert_eq!((expire(DAY + 2 * HOUR).await, left(&log, "acme")), (1, vec![3, 4, 5]));
+    assert_eq!((expire(DAY + 25 * HOUR).await, left(&log, "acme")), (2, vec![5]));
+    let problems = verify(&reader, &audit_access("acme")).await.unwrap().problems;
+    assert_eq!(
+        problems,
+        [
+            "chain 0000000000000001: block 4 was changed, or block 5 exchanged",
+            "chain 0000000000000001: blocks were missing or changed at 2 places of what has expired"
+        ]
+    );
 }

@@ -4,8 +4,12 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use fhirpool_authz::{Principal, ReadAccess};
 use fhirpool_fhir::{Timestamp, VersionId};
-use fhirpool_storage::{AuditBlock, AuditLog, BlockName, Content, HistoryRequest, HistoryScope, KeyRing, ResourceStore};
+use fhirpool_storage::{
+    AUDIT_HOUR_MS, AuditAnchor, AuditBlock, AuditLog, AuditRange, BlockName, Content, ExpiredBlocks, HistoryRequest, HistoryScope, KeyRing,
+    ResourceStore,
+};
 
 mod forgotten;
 
@@ -310,4 +314,40 @@ async fn an_audit_chain_goes_on_after_a_restart_and_every_lost_or_changed_block_
     restore(other.path(), std::io::Cursor::new(backup_file.bytes()), keys(other.path()), extraction()).await.unwrap();
     let restored = report(other.path()).await;
     assert_eq!((restored.problems, restored.audit_blocks), (vec![], 4));
+}
+
+#[tokio::test]
+async fn a_chain_whose_beginning_has_expired_is_sound_and_one_that_was_cut_further_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = |number: i64| number * AUDIT_HOUR_MS;
+    {
+        let test = TestStore::open(folder.path()).await;
+        for number in 1..=5 {
+            note(&test, hour(number)).await;
+        }
+        let read = ReadAccess::authorize_audit(&Principal::operator(tenant("a")), &tenant("a")).unwrap();
+        let range = AuditRange { from: Timestamp(0), until: Timestamp(hour(9)), before: None, limit: 9 };
+        let blocks = test.store.scan(&read, &range).await.unwrap().blocks;
+        let (second, first) = (&blocks[3], &blocks[4]);
+        let anchor = AuditAnchor { chain: second.name.chain, sequence: second.name.sequence, digest: second.digest(), broken: 0 };
+        let key = test.store.keys().data_key(&tenant("a")).await.unwrap();
+        let expired = ExpiredBlocks { blocks: vec![first.name, second.name], anchors: vec![anchor.seal(&key, &tenant("a"))] };
+        test.store.expire(&writer("a"), &expired).await.unwrap();
+    }
+    let sound = report(folder.path()).await;
+    assert_eq!((sound.problems, sound.audit_blocks), (vec![], 3));
+    let items: Vec<_> = {
+        let (_lock, database) = open_existing(folder.path()).unwrap();
+        database.snapshot().range::<&[u8]>(Space::Audit, ..).map(|item| item.unwrap()).collect()
+    };
+    assert_eq!(items.len(), 5, "the end, the anchor, and three blocks");
+    for (place, (stored, bytes)) in items.iter().enumerate() {
+        tamper(folder.path(), |_, batch| batch.remove(Space::Audit, stored.clone()));
+        assert!(!report(folder.path()).await.is_sound(), "item {place} lost");
+        let mut changed = bytes.to_vec();
+        changed[45] ^= 1;
+        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), changed));
+        assert!(!report(folder.path()).await.is_sound(), "item {place} changed");
+        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), bytes.clone()));
+    }
 }

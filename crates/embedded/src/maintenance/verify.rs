@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use fhirpool_authz::TenantId;
 use fhirpool_fhir::{OrderedId, ResourceKey, ResourceType, VersionId};
-use fhirpool_storage::{AuditBlock, ChainCheck, StorageError};
+use fhirpool_storage::{AuditAnchor, AuditBlock, ChainCheck, SealedAnchor, StorageError};
 
 use super::check::{Superseded, check_version};
 use super::fingerprint::Fingerprint;
 use super::{Keys, Names, Result};
-use crate::audit;
+use crate::audit::{self, Entry};
 use crate::database::{Snapshot, Space};
 use crate::feed::read_part;
 use crate::forward::Forward;
@@ -281,15 +281,30 @@ impl Verification<'_> {
 
     /// Every block opens and follows the one ahead of it; each chain ends where it is noted to.
     fn audit(&mut self) -> std::result::Result<(), StorageError> {
-        let mut checks: BTreeMap<TenantNumber, ChainCheck> = BTreeMap::new();
+        let mut checks: BTreeMap<TenantNumber, (ChainCheck, Vec<AuditAnchor>)> = BTreeMap::new();
         for item in self.snapshot.range::<&[u8]>(Space::Audit, ..) {
             let (key, bytes) = item?;
-            let Some((number, name)) = audit::parse(&key) else {
+            let Some((number, entry)) = audit::parse(&key) else {
                 self.report.add("audit log", "a key cannot be read");
                 continue;
             };
-            let check = checks.entry(number).or_default();
-            let (Some(name), Some(tenant)) = (name, self.names.get(number)) else { continue };
+            let (check, anchors) = checks.entry(number).or_default();
+            let Some(tenant) = self.names.get(number) else { continue };
+            let name = match entry {
+                Entry::End => continue,
+                Entry::Block(name) => name,
+                Entry::Anchor(chain) => {
+                    let sealed = audit::read_anchor(chain, &bytes);
+                    let key =
+                        sealed.as_ref().map_err(Clone::clone).and_then(SealedAnchor::epoch).and_then(|epoch| self.keys.key(tenant, epoch));
+                    match key.and_then(|key| sealed.and_then(|sealed| sealed.open(&key, tenant))) {
+                        Ok(anchor) => anchors.push(anchor),
+                        Err(StorageError::UnknownTenant) => {}
+                        Err(error) => self.report.add(format!("{tenant} audit log"), error.to_string()),
+                    }
+                    continue;
+                }
+            };
             let block = AuditBlock { name, bytes: bytes.to_vec() };
             let opened = check.add(&block).and_then(|()| block.epoch()).and_then(|epoch| self.keys.key(tenant, epoch));
             match opened.and_then(|key| block.open(&key, tenant)) {
@@ -299,13 +314,13 @@ impl Verification<'_> {
                 Err(error) => self.report.add(format!("{tenant} audit log"), format!("block {}: {error}", name.sequence)),
             }
         }
-        for (number, check) in checks {
+        for (number, (check, anchors)) in checks {
             let place = format!("{} audit log", self.names.get(number).map_or("an unknown tenant", TenantId::as_str));
             let end = audit::end(self.snapshot, number)?;
             if end.is_none() {
                 self.report.add(&place, "it is not noted where it ends");
             }
-            for problem in check.problems(end.as_slice()) {
+            for problem in check.problems(end.as_slice(), &anchors) {
                 self.report.add(&place, problem);
             }
         }

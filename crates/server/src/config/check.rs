@@ -61,6 +61,7 @@ impl Config {
             ("metrics_tenants_max", self.metrics_tenants_max, 0, 10_000),
             ("otlp_sample_percent", self.otlp_sample_percent, 0, 100),
             ("audit_flush_ms_max", self.audit_flush_ms_max, 1, 10_000),
+            ("audit_days", self.audit_days, 0, 36_500),
             ("audit_buffer_bytes", self.audit_buffer_bytes, 64 << 10, 1 << 30),
             ("audit_sink_file_bytes_max", self.audit_sink_file_bytes_max, 64 << 10, 1 << 40),
             ("audit_sink_files_max", self.audit_sink_files_max, 1, 10_000),
