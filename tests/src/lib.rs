@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::unwrap_used, reason = "in a test, a surprise is a failure")]
 
+mod addresses;
 mod audit;
 mod crash;
 mod differential;

@@ -18,11 +18,11 @@ use fhirpool_authz::{Administrator, Principal, TenantId};
 use fhirpool_fhir::{Definitions, ResourceId, ResourceType, VersionId};
 use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::oneshot;
 
 use crate::ApiState;
-use crate::address::client_address;
+use crate::address::{Located, client_address};
 use crate::answer::{Answer, Content};
 use crate::routes::{Action, Found, PathNames, RouteTable};
 
@@ -110,6 +110,8 @@ impl Audit {
 pub(crate) struct Attempt<'a> {
     context: &'a Context,
     pub head: &'a Parts,
+    /// What its host and path lead to.
+    pub located: &'a Located,
     pub found: Found<'a>,
     pub request_id: HeaderValue,
     pub noted: Noted,
@@ -123,11 +125,24 @@ pub(crate) struct Context {
     pub audit: Option<Audit>,
 }
 
+impl Context {
+    /// The route that a request's path has for a method.
+    pub fn find<'a>(&self, method: &Method, head: &'a Parts, located: &'a Located) -> Found<'a> {
+        let path = head.uri.path();
+        match located {
+            Located::Server => self.table.find(method, path, self.state.settings.default_tenant.is_some()),
+            _ if path.starts_with("/health/") => self.table.find_health(method, path),
+            Located::Tenant { tenant, path_at, .. } => self.table.find_of_tenant(tenant.as_str(), method, &path[*path_at..]),
+            Located::Nowhere => Found::Nothing,
+            Located::Malformed => Found::MalformedHost,
+        }
+    }
+}
+
 impl<'a> Attempt<'a> {
-    pub fn new(context: &'a Context, head: &'a Parts, request_id: HeaderValue) -> Self {
-        let has_default_tenant = context.state.settings.default_tenant.is_some();
-        let found = context.table.find(&head.method, head.uri.path(), has_default_tenant);
-        Self { context, head, found, request_id, noted: Noted::default(), room: OnceLock::new() }
+    pub fn new(context: &'a Context, head: &'a Parts, located: &'a Located, request_id: HeaderValue) -> Self {
+        let found = context.find(&head.method, head, located);
+        Self { context, head, located, found, request_id, noted: Noted::default(), room: OnceLock::new() }
     }
 
     /// What is asked for; `None` where the address leads nowhere.

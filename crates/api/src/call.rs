@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use fhirpool_authz::{Administrator, Interaction, Principal, ReadAccess, TenantId, WriteAccess};
-use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType, ServiceBase, Timestamp};
 use fhirpool_interactions::{Returning, check_no_parameters};
 use fhirpool_storage::Freshness;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, IF_MODIFIED_SINCE};
@@ -13,7 +13,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use crate::ApiState;
-use crate::address::base_address;
+use crate::address::{Located, base_address};
 use crate::answer::parse_http_date;
 use crate::audit::{Attempt, Noted};
 use crate::error::{ApiError, Result};
@@ -28,6 +28,7 @@ const CONSISTENCY: HeaderName = HeaderName::from_static("x-consistency");
 pub(crate) struct Call<'a> {
     pub state: &'a ApiState,
     pub head: &'a Parts,
+    pub located: &'a Located,
     pub names: &'a PathNames<'a>,
     pub tenant: TenantId,
     pub prefer: Prefer,
@@ -40,14 +41,20 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     pub fn new(state: &'a ApiState, attempt: &'a Attempt<'a>, tenant: TenantId, names: &'a PathNames<'a>) -> Self {
         let deadline = Instant::now() + state.settings.request_time_max;
-        let Attempt { head, noted, .. } = attempt;
-        Self { state, head, names, tenant, prefer: Prefer::parse(&head.headers), noted, deadline }
+        let Attempt { head, located, noted, .. } = attempt;
+        Self { state, head, located, names, tenant, prefer: Prefer::parse(&head.headers), noted, deadline }
     }
 
-    /// `scheme://host/tenant/<tenant>`, without a slash at its end; without the tenant where the path has none.
-    pub fn base(&self) -> Result<String> {
-        let tenant = self.names.tenant.is_some().then_some(&self.tenant);
-        base_address(&self.state.settings, self.head, tenant)
+    /// The base that the request came by: one of the tenant's own, or `scheme://host/tenant/<tenant>`, without the tenant where
+    /// the path has none.
+    pub fn base(&self) -> Result<ServiceBase> {
+        let settings = &self.state.settings;
+        let base = match self.located {
+            Located::Tenant { base, .. } => base.clone(),
+            _ => base_address(settings, self.head, self.names.tenant.is_some().then_some(&self.tenant))?,
+        };
+        let base = ServiceBase::new(base);
+        if settings.addresses.is_empty() { Ok(base) } else { Ok(base.known_by(settings.addresses.bases(&self.tenant).into())) }
     }
 
     /// The address's query, undecoded.

@@ -326,6 +326,8 @@ pub(crate) enum Found<'a> {
     Nothing,
     /// A segment is not percent-encoded UTF-8.
     Malformed,
+    /// The host of the request is none.
+    MalformedHost,
 }
 
 impl RouteTable {
@@ -342,13 +344,33 @@ impl RouteTable {
     pub fn find<'a>(&self, method: &Method, path: &'a str, has_default_tenant: bool) -> Found<'a> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
-        let (mut names, mut rest) = (PathNames::default(), path);
-        let mut scope = Scope::Server;
         if let Some(behind) = path.strip_prefix("tenant/") {
             let (tenant, behind) = behind.split_once('/').unwrap_or((behind, ""));
             let Some(tenant) = decode(tenant) else { return Found::Malformed };
-            (names.tenant, rest, scope) = (Some(tenant), behind, Scope::Tenant);
+            return self.find_below(Some(tenant), method, behind, false);
         }
+        self.find_below(None, method, path, has_default_tenant)
+    }
+
+    /// The same of what stands behind the base of a tenant's own.
+    pub fn find_of_tenant<'a>(&self, tenant: &'a str, method: &Method, path: &'a str) -> Found<'a> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        self.find_below(Some(tenant.into()), method, path.strip_suffix('/').unwrap_or(path), false)
+    }
+
+    /// The route of what tells of the process, at whatever host.
+    pub fn find_health<'a>(&self, method: &Method, path: &'a str) -> Found<'a> {
+        let is_health = |route: &Route| matches!(route.action, Action::Live | Action::Ready);
+        match self.find(method, path, false) {
+            Found::Route(route, names) if is_health(route) => Found::Route(route, names),
+            Found::OtherMethods(routes) if routes.iter().all(|route| is_health(route)) => Found::OtherMethods(routes),
+            _ => Found::Nothing,
+        }
+    }
+
+    fn find_below<'a>(&self, tenant: Option<Cow<'a, str>>, method: &Method, rest: &'a str, has_default_tenant: bool) -> Found<'a> {
+        let scope = if tenant.is_some() { Scope::Tenant } else { Scope::Server };
+        let names = PathNames { tenant, ..PathNames::default() };
         let mut segments: [Cow<'a, str>; SEGMENTS_MAX] = Default::default();
         let mut length = 0;
         for segment in rest.split('/').filter(|_| !rest.is_empty()) {

@@ -21,6 +21,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::address::Located;
 use crate::answer::{Answer, Content, Form};
 use crate::audit::{Attempt, Audit, Context, administration};
 use crate::call::{Call, authenticate, authenticate_administrator};
@@ -78,7 +79,8 @@ async fn serve(server: Arc<Server>, request: Request) -> Response {
     let is_logged = tracing::enabled!(target: "fhirpool::access", tracing::Level::DEBUG);
     let started = (is_logged || server.measures.is_some()).then(Instant::now);
     let (head, body) = request.into_parts();
-    let mut attempt = Attempt::new(&server.context, &head, server.request_ids.of(&head));
+    let located = Located::of(&server.context.state.settings, &head);
+    let mut attempt = Attempt::new(&server.context, &head, &located, server.request_ids.of(&head));
     let mut form = Form::default();
     let action = attempt.action();
     let span = request_span(&head, &attempt.request_id, action);
@@ -158,6 +160,7 @@ async fn handle(context: &Context, attempt: &Attempt<'_>, body: Body, form: &mut
         Found::OtherMethods(routes) if head.method == Method::OPTIONS => return options(context, attempt, routes),
         Found::OtherMethods(routes) => return Err(method_not_allowed(routes)),
         Found::Nothing => return Err(ApiError::not_found("there is nothing at this address")),
+        Found::MalformedHost => return Err(ApiError::bad_request("the host of the request is malformed")),
         Found::Malformed => return Err(ApiError::bad_request("the path is not percent-encoded UTF-8")),
     };
     match route.action {
@@ -274,12 +277,9 @@ fn tenant_of(state: &ApiState, names: &PathNames<'_>) -> Result<TenantId> {
 
 /// OPTIONS on the base is a request for the capabilities (R4 http.html#capabilities); elsewhere it tells the methods.
 fn options(context: &Context, attempt: &Attempt<'_>, routes: &[&Route]) -> Result<Answer> {
-    let Context { state, table, .. } = context;
+    let state = &context.state;
     let mut answer = Answer::new(StatusCode::NO_CONTENT, Content::None);
-    let has_default_tenant = state.settings.default_tenant.is_some();
-    if let Found::Route(Route { action: Action::SearchSystem, .. }, names) =
-        table.find(&Method::GET, attempt.head.uri.path(), has_default_tenant)
-    {
+    if let Found::Route(Route { action: Action::SearchSystem, .. }, names) = context.find(&Method::GET, attempt.head, attempt.located) {
         answer = handlers::metadata(&Call::new(state, attempt, tenant_of(state, &names)?, &names))?;
     }
     Ok(answer.with_header(ALLOW, allowed_methods(routes)))

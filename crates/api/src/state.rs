@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_audit::AuditTrail;
-use fhirpool_authz::{TenantId, TokenVerifier};
+use fhirpool_authz::{TenantAddresses, TenantId, TokenVerifier};
 use fhirpool_interactions::Interactions;
 use fhirpool_storage::SignedContent;
 use fhirpool_storage::tenants::TenantDirectory;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub https: bool,
     /// The tenant that is also served without `/tenant/<id>`.
     pub default_tenant: Option<TenantId>,
+    /// Tenants' bases besides `/tenant/<id>`.
+    pub addresses: Arc<TenantAddresses>,
     /// Proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Web origins that browsers may call from; `*` for all; empty: no CORS.
@@ -68,6 +70,7 @@ impl Default for Settings {
             base_url: None,
             https: false,
             default_tenant: None,
+            addresses: Arc::default(),
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             body_bytes_max: 256 << 20,

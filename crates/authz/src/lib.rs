@@ -8,6 +8,7 @@
 //! Deliberately absent: search (a limit is data here, `interactions` compiles it), HTTP, stores.
 
 mod access;
+mod addresses;
 mod api_key;
 mod grants;
 mod local_key;
@@ -22,6 +23,7 @@ mod token;
 mod types;
 
 pub use access::{Access, AccessDenied, ReadAccess, WriteAccess, authorize};
+pub use addresses::{AddressError, Place, TenantAddresses};
 pub use api_key::{ApiKey, ApiKeyRefused, ApiKeys};
 pub use grants::{Grants, Leave, Limit};
 pub use local_key::{LocalIssuer, LocalKey, LocalKeyError, TokenRequest};

@@ -22,7 +22,8 @@ pub use admin::{ADMIN_SCOPE, AdminError, Administrator};
 pub use keys::{Algorithm, KeyError, KeySet};
 pub use remote::{KeySource, RemoteIssuer, is_safe_address};
 
-use crate::{Policy, Principal, TenantId};
+use crate::{Policy, Principal, TenantAddresses, TenantId};
+use claims::Accepting;
 use signed::Signed;
 
 /// Someone whose tokens are accepted.
@@ -35,7 +36,8 @@ pub struct Issuer {
     /// The claim `aud` (or `client_id`, likewise) of tokens for the administration of tenants must hold one of these; empty: it
     /// issues none.
     pub admin_audiences: Vec<String>,
-    /// Base addresses of which an `aud` may be `<base>/tenant/<tenant id>`, without a slash at the end.
+    /// Base addresses of which an `aud` may be `<base>/tenant/<tenant id>`, without a slash at the end. Where there are some, `aud`
+    /// may be a base of the tenant's own, too ([`TenantAddresses`]).
     pub tenant_audience_bases: Vec<String>,
     /// The claim `token_use` must be one of these; empty: it is not looked at.
     pub token_uses: Vec<String>,
@@ -103,6 +105,7 @@ pub enum TokenError {
 pub struct TokenVerifier {
     issuers: RwLock<Vec<Issuer>>,
     policy: Policy,
+    addresses: Arc<TenantAddresses>,
     /// Where keys come from that are not known.
     source: OnceLock<Arc<dyn KeySource>>,
     verdicts: Cache<KnownToken, Verdict, TokenLength>,
@@ -173,11 +176,17 @@ impl TokenVerifier {
         Self {
             issuers: RwLock::new(issuers),
             policy,
+            addresses: Arc::default(),
             source: OnceLock::new(),
             verdicts: Cache::with_weighter(Self::VERDICTS_EXPECTED, Self::VERDICT_BYTES_MAX, TokenLength),
             #[cfg(feature = "testing")]
             trusted: None,
         }
+    }
+
+    /// The same, where tenants have these addresses.
+    pub fn at(self, addresses: Arc<TenantAddresses>) -> Self {
+        Self { addresses, ..self }
     }
 
     /// One that looks at no token and takes everyone for this principal: what a server costs that checks nothing.
@@ -256,7 +265,7 @@ impl TokenVerifier {
         let claimed = claims::parse(&signed.payload()?)?;
         let issuer = claims::issuer_of(&claimed, &issuers)?;
         issuer.keys.verify(&signed)?;
-        let (principal, expires) = claims::principal_of(&claimed, issuer, &self.policy, now)?;
+        let (principal, expires) = claims::principal_of(&claimed, Accepting { issuer, addresses: &self.addresses }, &self.policy, now)?;
         let verdict = Verdict { principal: Arc::new(principal), expires };
         self.verdicts.insert(KnownToken(token.into()), verdict.clone());
         Ok(verdict.principal)

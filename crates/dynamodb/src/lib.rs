@@ -41,5 +41,5 @@ pub use item::{NodeId, TransactionId};
 pub use node::Clock;
 pub use purge::TenantItems;
 pub use schema::Schema;
-pub use store::{BaseUrl, DynamoStore, StorePorts, StoreSettings};
+pub use store::{DynamoStore, StorePorts, StoreSettings, TenantBase};
 pub use tenants::Tenants;

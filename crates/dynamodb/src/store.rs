@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
-use fhirpool_fhir::{ResourceKey, VersionId};
+use fhirpool_fhir::{ResourceKey, ServiceBase, VersionId};
 use fhirpool_search::{Extractors, TypeSearch};
 use fhirpool_storage::{
     Commit, CommitOutcome, ContentStore, ExactLookup, HistoryPage, HistoryRequest, HistoryScope, KeyRing, ResourceStore, Result,
@@ -26,8 +26,8 @@ mod history;
 mod picture;
 mod read;
 
-/// The base URL of a tenant, by which references to its own resources are told from others.
-pub type BaseUrl = Arc<dyn Fn(&TenantId) -> String + Send + Sync>;
+/// The base URLs of a tenant, by which references to its own resources are told from others.
+pub type TenantBase = Arc<dyn Fn(&TenantId) -> ServiceBase + Send + Sync>;
 
 /// What the store works with.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub struct StorePorts {
     /// What criteria are checked with.
     pub extractors: Arc<Extractors>,
     /// Tenants' base URLs.
-    pub base: BaseUrl,
+    pub base: TenantBase,
     /// Microseconds since 1970.
     pub clock: Clock,
 }
@@ -98,7 +98,7 @@ pub(crate) struct Core {
     pub node: Node,
     pub tenants: Arc<dyn Tenants>,
     pub extractors: Arc<Extractors>,
-    pub base: BaseUrl,
+    pub base: TenantBase,
     /// Composed over the store, so it comes later.
     pub index: OnceLock<Arc<dyn SearchIndex>>,
     pub faults: Faults,

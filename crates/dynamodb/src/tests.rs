@@ -77,7 +77,7 @@ fn store_without_index(client: Client, tenants: Vec<TenantId>, folder: &Path, se
         content: Arc::new(LocalContent::open(&content, Arc::new(NamedKeys), Arc::new(now_s)).unwrap()),
         tenants: Arc::new(Known(tenants)),
         extractors: extractors(),
-        base: Arc::new(|_| BASE.to_owned()),
+        base: Arc::new(|_| BASE.clone()),
         clock,
     };
     DynamoStore::new(client, ports, settings)
@@ -102,7 +102,7 @@ impl SearchIndex for WholeTable {
             let Some(version) = version else { continue };
             let Content::Resource(body) = version.content else { continue };
             let document = Document::parse(body.text.as_str()).unwrap();
-            let entries = extractors().entries(key.resource_type, document.root(), BASE);
+            let entries = extractors().entries(key.resource_type, document.root(), &BASE);
             let content = ChangeContent::Put { body, entries };
             let change = Change { key, method: version.method, precondition: Precondition::None, content };
             by_time.entry(version.last_updated.0).or_default().push(change);

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use fhirpool_authz::{Principal, TenantId, WriteAccess};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, ServiceBase, Timestamp};
 use fhirpool_search::Extractors;
 use fhirpool_storage::{Change, ChangeContent, Commit, CommitOutcome, Method, Precondition, ResourceStore};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+static BASE: ServiceBase = ServiceBase::fixed("http://localhost/tenant/demo");
 
 const WORKERS: usize = 4;
 
@@ -115,7 +117,7 @@ async fn single_writes(store: &Arc<EmbeddedStore>, access: &WriteAccess, extract
     const WRITERS: usize = 16;
     let text = r#"{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4","display":"Heart rate"}]},"subject":{"reference":"Patient/p1"},"effectiveDateTime":"2024-03-01T10:00:00Z","valueQuantity":{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}"#;
     let document = Document::parse(text)?;
-    let entries = extractors.entries(ResourceType::parse("Observation").ok_or("type")?, document.root(), "");
+    let entries = extractors.entries(ResourceType::parse("Observation").ok_or("type")?, document.root(), &BASE);
     for round in ["create", "update"] {
         let started = Instant::now();
         let mut writers = Vec::new();
@@ -149,7 +151,7 @@ fn changes(extractors: &Extractors, text: &str) -> Result<Vec<Change>, Failure> 
         let resource = entry.get("resource").ok_or("an entry without resource")?;
         let resource_type = resource.get_str("resourceType").and_then(|name| ResourceType::parse(&name)).ok_or("no type")?;
         let id = entry.get_str("fullUrl").and_then(|url| ResourceId::parse(url.trim_start_matches("urn:uuid:"))).ok_or("no id")?;
-        let entries = extractors.entries(resource_type, resource, "http://localhost/tenant/demo");
+        let entries = extractors.entries(resource_type, resource, &BASE);
         let body = ResourceBody::prepare(resource, &id, &[]);
         let content = ChangeContent::Put { body, entries };
         changes.push(Change { key: ResourceKey::new(resource_type, id), method: Method::Post, precondition: Precondition::None, content });

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use fhirpool_authz::{Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
 use fhirpool_fhir::json::{Document, Value};
-use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{Definitions, ResourceBody, ResourceId, ResourceKey, ResourceType, ServiceBase, Timestamp};
 use fhirpool_search::{Extractors, parse};
 use fhirpool_storage::{
     Change, ChangeContent, Commit, CommitOutcome, Freshness, Method, Precondition, ResourceStore, SearchIndex, SearchRequest, TotalMode,
 };
 
-const BASE: &str = "http://localhost/tenant/demo";
+static BASE: ServiceBase = ServiceBase::fixed("http://localhost/tenant/demo");
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -88,7 +88,7 @@ impl Bench {
         resources
             .map(|resource| {
                 let key = key_of(resource).ok_or("an entry has no type or id")?;
-                let entries = self.extractors.entries(key.resource_type, resource, BASE);
+                let entries = self.extractors.entries(key.resource_type, resource, &BASE);
                 let body = ResourceBody::prepare(resource, &key.id, &[]);
                 let content = ChangeContent::Put { body, entries };
                 Ok(Change { key, method: Method::Put, precondition: Precondition::None, content })
@@ -132,7 +132,7 @@ impl Bench {
 
     fn request(&self, name: &str, query: &str) -> Result<SearchRequest, Failure> {
         let scope = parse::Scope::Type(ResourceType::parse(name).ok_or("no such type")?);
-        let options = parse::Options { base: BASE, handling: parse::Handling::Strict, limits: parse::Limits::default(), now: now() };
+        let options = parse::Options { base: &BASE, handling: parse::Handling::Strict, limits: parse::Limits::default(), now: now() };
         let query = parse::parse(&self.definitions, &scope, &parse::decode_query(query)?, &options)?;
         let limit = if query.only_counts() { 0 } else { query.count.unwrap_or(20) as usize };
         Ok(SearchRequest {

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use fhirpool_authz::{Principal, TenantId, WriteAccess};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{ResourceBody, ResourceId, ResourceKey, ResourceType, Timestamp, VersionId};
+use fhirpool_fhir::{ResourceBody, ResourceId, ResourceKey, ResourceType, ServiceBase, Timestamp, VersionId};
 use fhirpool_search::IndexEntry;
 use fhirpool_storage::conformance::{Random, extractors};
 use fhirpool_storage::{Change, ChangeContent, Commit, CommitOutcome, Method, Precondition, ResourceStore};
@@ -47,7 +47,7 @@ fn put(name: &str, random: &mut Random) -> Change {
     let json = format!(r#"{{"resourceType":"Observation","status":"final","code":{{"text":"{text}"}}}}"#);
     let document = Document::parse(json).unwrap();
     let body = ResourceBody::prepare(document.root(), &key.id, &[]);
-    let entries: Vec<IndexEntry> = extractors().entries(key.resource_type, document.root(), "");
+    let entries: Vec<IndexEntry> = extractors().entries(key.resource_type, document.root(), &ServiceBase::fixed(""));
     Change { key, method: Method::Put, precondition: Precondition::None, content: ChangeContent::Put { body, entries } }
 }
 

@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod reference;
 pub mod resource;
 pub mod resource_type;
+pub mod service_base;
 pub mod temporal;
 
 pub use date::{Date, DateInterval};
@@ -21,4 +22,5 @@ pub use outcome::{Issue, IssueCode, OperationOutcome, Severity};
 pub use reference::{Canonical, Reference};
 pub use resource::ResourceBody;
 pub use resource_type::ResourceType;
+pub use service_base::ServiceBase;
 pub use temporal::Timestamp;

@@ -3,7 +3,7 @@
 //! Reading a reference never fails: what has no known shape is [`Reference::Other`]. Whether a shape is allowed where it
 //! stands is for the caller to say.
 
-use crate::{ResourceId, ResourceKey, ResourceType};
+use crate::{ResourceId, ResourceKey, ResourceType, ServiceBase};
 
 #[cfg(test)]
 mod tests;
@@ -87,12 +87,14 @@ impl<'a> Reference<'a> {
         resource(text).unwrap_or(Self::Other(text))
     }
 
-    /// The resource it names on the server at this base URL, and the version if it names one: a relative reference always,
-    /// an absolute one if it has that base. Scheme and host compare without case, `http` and `https` are one, and a slash
-    /// at the end of the base does not count.
-    pub fn local(&self, base_url: &str) -> Option<(&ResourceKey, Option<&'a str>)> {
+    /// The resource it names on the service at this base, and the version if it names one: a relative reference always,
+    /// an absolute one if it is below one of the base's URLs. Scheme and host compare without case, `http` and `https` are one, and a slash
+    /// at the end of a URL does not count.
+    pub fn local(&self, service: &ServiceBase) -> Option<(&ResourceKey, Option<&'a str>)> {
         match self {
-            Self::Resource { base, key, version } => base.is_none_or(|base| same_base(base, base_url)).then_some((key, *version)),
+            Self::Resource { base, key, version } => {
+                base.is_none_or(|base| service.urls().any(|own| same_base(base, own))).then_some((key, *version))
+            }
             _ => None,
         }
     }

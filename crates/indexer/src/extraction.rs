@@ -4,31 +4,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fhirpool_authz::{TenantId, WriteAccess};
-use fhirpool_fhir::ResourceKey;
 use fhirpool_fhir::json::{Document, Limits};
+use fhirpool_fhir::{ResourceKey, ServiceBase};
 use fhirpool_search::{Extractors, IndexEntry};
 use fhirpool_storage::{Content, IndexDocument, StoredVersion};
 
-/// A tenant's base URL: absolute references below it are local.
-pub type BaseUrl = Arc<dyn Fn(&TenantId) -> String + Send + Sync>;
-
-/// The base URLs of a server at this address; without one, no absolute reference is local. Indexers are no part of a request
-/// and cannot know under which address the server was reached.
-pub fn base_urls(server: Option<&str>) -> BaseUrl {
-    match server {
-        Some(server) => {
-            let server = server.trim_end_matches('/').to_owned();
-            Arc::new(move |tenant| format!("{server}/tenant/{tenant}"))
-        }
-        None => Arc::new(|_| "urn:fhirpool:nowhere".to_owned()),
-    }
-}
+/// A tenant's base URLs: absolute references below them are local. Indexers are no part of a request and cannot know under which
+/// address the server was reached.
+pub type TenantBase = Arc<dyn Fn(&TenantId) -> ServiceBase + Send + Sync>;
 
 /// Makes index entries of stored versions.
 #[derive(Clone)]
 pub struct Extraction {
     extractors: Arc<Extractors>,
-    base: BaseUrl,
+    base: TenantBase,
 }
 
 /// Why a version cannot be indexed; holds no patient data.
@@ -47,7 +36,7 @@ const DEPTH_MAX: usize = 1_000;
 
 impl Extraction {
     /// By these definitions and base URLs.
-    pub fn new(extractors: Arc<Extractors>, base: BaseUrl) -> Self {
+    pub fn new(extractors: Arc<Extractors>, base: TenantBase) -> Self {
         Self { extractors, base }
     }
 

@@ -40,7 +40,7 @@ mod tests;
 mod watermark;
 
 pub use clock::{Clock, NodeClock};
-pub use extraction::{BaseUrl, Extraction, base_urls};
+pub use extraction::{Extraction, TenantBase};
 pub use fresh_index::{FreshIndex, FreshIndexParts};
 pub use freshness::Recency;
 pub use marked_store::MarkedStore;

@@ -122,7 +122,7 @@ impl World {
     }
 
     pub(crate) fn extraction() -> Extraction {
-        Extraction::new(extractors(), Arc::new(|_| BASE.to_owned()))
+        Extraction::new(extractors(), Arc::new(|_| BASE.clone()))
     }
 
     pub(crate) fn ports(&self, watermarks: Arc<Watermarks>) -> IndexerPorts {

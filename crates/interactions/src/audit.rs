@@ -8,6 +8,7 @@ use fhirpool_search::parse::{PAGE_PARAMETER, encode_query};
 use crate::page_token::Page;
 use crate::parameters::decode;
 use crate::{BundleOutcome, ErrorKind, InteractionError, Interactions, Result};
+use fhirpool_fhir::ServiceBase;
 
 /// What page tokens of it are bound to, besides its client: no address of stored resources is like it.
 const ADDRESS: &str = "$audit/AuditEvent";
@@ -16,7 +17,7 @@ const ADDRESS: &str = "$audit/AuditEvent";
 #[derive(Debug, Clone, Copy)]
 pub struct AuditSearch<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// Undecoded.
     pub query: &'a str,
 }

@@ -221,7 +221,7 @@ impl Interactions {
         let uploaded = self.uploaded(access, &name).await?;
         let info = ContentInfo { content_type: facts.content_type.clone(), ..uploaded };
         let url = self.content.sign_download(access, &name, &info, self.limits.content_url_ttl_s).await?;
-        let url = absolute(base, access, url);
+        let url = absolute(base, url);
         Ok(text::with_member(&text::without_marker(found.json), text::DOWNLOAD_URL, &url))
     }
 
@@ -244,7 +244,7 @@ impl Interactions {
                 let terms = UploadTerms { content_type: facts.content_type, length: upload_length, ttl_s: self.limits.content_url_ttl_s };
                 let name = ContentName::Binary { id: key.id, version };
                 match self.content.sign_upload(access, &name, &terms).await {
-                    Ok(url) => text::with_member(&json, text::UPLOAD_URL, &absolute(base, access.as_read(), url)),
+                    Ok(url) => text::with_member(&json, text::UPLOAD_URL, &absolute(base, url)),
                     Err(cause) => {
                         tracing::error!(%cause, "no upload URL could be signed");
                         let text = "no upload URL could be made: update the Binary for another";
@@ -307,13 +307,9 @@ impl From<CommitFailure> for InteractionError {
     }
 }
 
-/// A URL below the server's own root, with the scheme and host that the client has used.
-fn absolute(base: &str, access: &ReadAccess, url: String) -> String {
-    if !url.starts_with('/') {
-        return url;
-    }
-    let root = base.strip_suffix(access.tenant().as_str()).and_then(|base| base.strip_suffix("/tenant/")).unwrap_or(base);
-    format!("{root}{url}")
+/// A URL below the tenant's base, at the one that the client has used.
+fn absolute(base: &str, url: String) -> String {
+    if url.starts_with('/') { format!("{base}{url}") } else { url }
 }
 
 fn not_uploaded() -> InteractionError {

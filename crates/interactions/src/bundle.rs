@@ -2,7 +2,7 @@
 
 use fhirpool_authz::WriteAccess;
 use fhirpool_fhir::json::{Document, Value};
-use fhirpool_fhir::{Issue, IssueCode};
+use fhirpool_fhir::{Issue, IssueCode, ServiceBase};
 use fhirpool_storage::Freshness;
 
 use crate::prepare::resource_type_of;
@@ -28,7 +28,7 @@ use entry::Entry;
 #[derive(Debug, Clone)]
 pub struct BundleRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// The Bundle's JSON.
     pub body: Vec<u8>,
     /// What the entries of writes give back.
@@ -42,7 +42,7 @@ pub struct BundleRequest<'a> {
 /// What all entries have in common.
 #[derive(Debug, Clone)]
 struct BundleContext {
-    base: String,
+    base: ServiceBase,
     returning: Returning,
     handling: Handling,
     freshness: Freshness,
@@ -79,7 +79,7 @@ impl Interactions {
         }
     }
 
-    fn entries(&self, access: &WriteAccess, base: &str, bundle: Value<'_>) -> Result<Vec<Result<Entry>>> {
+    fn entries(&self, access: &WriteAccess, base: &ServiceBase, bundle: Value<'_>) -> Result<Vec<Result<Entry>>> {
         let Some(entries) = bundle.get("entry") else { return Ok(Vec::new()) };
         if !entries.is_array() {
             return Err(refusal(IssueCode::Structure, "entry must be an array", "entry"));

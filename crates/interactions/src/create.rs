@@ -1,7 +1,7 @@
 //! Create and conditional create (R4 http.html#create, #ccreate).
 
 use fhirpool_authz::{Interaction, WriteAccess};
-use fhirpool_fhir::{ResourceKey, ResourceType};
+use fhirpool_fhir::{ResourceKey, ResourceType, ServiceBase};
 use fhirpool_storage::{Change, ChangeContent, Method, Precondition, View};
 
 use crate::access::check_granted;
@@ -12,7 +12,7 @@ use crate::{Effect, Interactions, Result, Returning, WriteOutcome};
 #[derive(Debug, Clone)]
 pub struct CreateRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// The type in the address.
     pub resource_type: ResourceType,
     /// The resource's JSON.
@@ -62,7 +62,14 @@ impl Interactions {
     }
 
     /// The outcome where a conditional create found its resource.
-    async fn matched(&self, access: &WriteAccess, base: &str, view: &View, key: ResourceKey, returning: Returning) -> Result<WriteOutcome> {
+    async fn matched(
+        &self,
+        access: &WriteAccess,
+        base: &ServiceBase,
+        view: &View,
+        key: ResourceKey,
+        returning: Returning,
+    ) -> Result<WriteOutcome> {
         let keys = [key];
         let found = self.store.read_many(access.as_read(), view, &keys).await?.into_iter().next().flatten();
         let [key] = keys;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fhirpool_authz::{Interaction, ReadAccess, WriteAccess};
-use fhirpool_fhir::ResourceType;
+use fhirpool_fhir::{ResourceType, ServiceBase};
 use fhirpool_search::TypeSearch;
 use fhirpool_search::parse::{self, Options, Scope};
 use fhirpool_search::{Summary, Total};
@@ -16,7 +16,13 @@ use crate::{InteractionError, Interactions, Result};
 impl Interactions {
     /// Reads criteria for resources of a type: those among them that the access may search for. They come as a bare query, with `Type?` ahead, or as a whole address (R4
     /// http.html#ccreate and what clients make of it).
-    pub(crate) fn criteria(&self, access: &WriteAccess, base: &str, resource_type: ResourceType, text: &str) -> Result<Arc<TypeSearch>> {
+    pub(crate) fn criteria(
+        &self,
+        access: &WriteAccess,
+        base: &ServiceBase,
+        resource_type: ResourceType,
+        text: &str,
+    ) -> Result<Arc<TypeSearch>> {
         let searching = access.reading(Interaction::Search);
         let reach = self.reach(&searching, base);
         reach.check(resource_type)?;

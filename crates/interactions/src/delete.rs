@@ -1,7 +1,7 @@
 //! Delete and conditional delete (R4 http.html#delete, #3.1.0.7.1).
 
 use fhirpool_authz::{Interaction, WriteAccess};
-use fhirpool_fhir::{ResourceKey, ResourceType};
+use fhirpool_fhir::{ResourceKey, ResourceType, ServiceBase};
 use fhirpool_storage::{Change, ChangeContent, Method, Precondition};
 
 use crate::access::check_granted;
@@ -13,7 +13,7 @@ use crate::{Effect, Interactions, Result, Target, WriteOutcome};
 #[derive(Debug, Clone)]
 pub struct DeleteRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// The type in the address.
     pub resource_type: ResourceType,
     /// Which resource.

@@ -3,7 +3,7 @@
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::date::Date;
 use fhirpool_fhir::json::Writer;
-use fhirpool_fhir::{ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{ResourceKey, ResourceType, ServiceBase, Timestamp};
 use fhirpool_storage::{Content, HistoryEntry, HistoryPage, HistoryPosition, HistoryRequest, HistoryScope, Method};
 
 use crate::binary::{is_binary, listed};
@@ -16,7 +16,7 @@ use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, 
 #[derive(Debug, Clone)]
 pub struct HistoryInteraction<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// Whose history.
     pub scope: HistoryScope,
     /// The address's query, undecoded.
@@ -136,7 +136,14 @@ impl Interactions {
         }
     }
 
-    fn history_bundle(&self, access: &ReadAccess, base: &str, address: &str, query: &HistoryQuery, page: HistoryPage) -> BundleOutcome {
+    fn history_bundle(
+        &self,
+        access: &ReadAccess,
+        base: &ServiceBase,
+        address: &str,
+        query: &HistoryQuery,
+        page: HistoryPage,
+    ) -> BundleOutcome {
         let own_query = fhirpool_search::parse::encode_query(&query.parameters);
         let mut writer = Writer::with_capacity(page.entries.len() * 2048 + 512);
         writer.begin_object().string_member("resourceType", "Bundle").string_member("type", "history");
@@ -201,7 +208,7 @@ pub(crate) fn write_link(writer: &mut Writer, relation: &str, url: &str) {
     writer.begin_object().string_member("relation", relation).string_member("url", url).end_object();
 }
 
-fn write_entry(writer: &mut Writer, base: &str, entry: &HistoryEntry) {
+fn write_entry(writer: &mut Writer, base: &ServiceBase, entry: &HistoryEntry) {
     let HistoryEntry { key, version } = entry;
     let is_delete = matches!(version.content, Content::Deleted);
     writer.begin_object().string_member("fullUrl", &format!("{base}/{key}"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{Issue, IssueCode, ResourceKey, ResourceType};
+use fhirpool_fhir::{Issue, IssueCode, ResourceKey, ResourceType, ServiceBase};
 use fhirpool_storage::{Change, ChangeContent, Content, Method, Precondition, StoredVersion};
 
 use crate::access::check_granted;
@@ -29,7 +29,7 @@ pub enum PatchFormat {
 #[derive(Debug, Clone)]
 pub struct PatchRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// The type in the address.
     pub resource_type: ResourceType,
     /// Which resource.
@@ -103,7 +103,7 @@ impl Interactions {
     pub(crate) async fn patchable(
         &self,
         access: &WriteAccess,
-        base: &str,
+        base: &ServiceBase,
         key: &ResourceKey,
         current: Option<StoredVersion>,
     ) -> Result<Option<StoredVersion>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fhirpool_fhir::json::{self, Document, Edit, ParseErrorKind, Value};
 use fhirpool_fhir::resource::MetaPlace;
-use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceId, ResourceKey, ResourceType, Severity};
+use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceId, ResourceKey, ResourceType, ServiceBase, Severity};
 use fhirpool_search::IndexEntry;
 
 use crate::binary::{is_binary, without_urls};
@@ -50,7 +50,7 @@ impl Interactions {
     }
 
     /// [`Interactions::prepare`] of a whole document.
-    pub(crate) async fn prepare_document(&self, base: &str, document: &Arc<Document>, key: &ResourceKey) -> Result<Prepared> {
+    pub(crate) async fn prepare_document(&self, base: &ServiceBase, document: &Arc<Document>, key: &ResourceKey) -> Result<Prepared> {
         if document.source().len() < self.limits.blocking_bytes_min {
             return self.prepare(base, document.root(), key, &[]);
         }
@@ -71,7 +71,7 @@ impl Interactions {
     }
 
     /// Puts a resource under an id and applies the edits, validates what comes out and takes its index entries.
-    pub(crate) fn prepare(&self, base: &str, resource: Value<'_>, key: &ResourceKey, edits: &[Edit]) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, base: &ServiceBase, resource: Value<'_>, key: &ResourceKey, edits: &[Edit]) -> Result<Prepared> {
         refuse_subsetted(resource)?;
         let mut body = ResourceBody::prepare(resource, &key.id, edits);
         if is_binary(key) {
@@ -86,7 +86,7 @@ impl Interactions {
 
     fn examine(
         &self,
-        base: &str,
+        base: &ServiceBase,
         resource: Value<'_>,
         resource_type: ResourceType,
         meta: MetaPlace,

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fhirpool_authz::{Interaction, Leave, Limit, ReadAccess, WriteAccess};
-use fhirpool_fhir::{ResourceBody, ResourceKey, ResourceType, Timestamp, VersionId};
+use fhirpool_fhir::{ResourceBody, ResourceKey, ResourceType, ServiceBase, Timestamp, VersionId};
 use fhirpool_search::parse::{self, Options, decode_query, parse_criteria};
 use fhirpool_search::{Alone, Clause, IndexEntry, TypeSearch, compartment_clause, matches};
 use fhirpool_storage::{Content, StoredVersion};
@@ -24,7 +24,7 @@ pub(crate) struct Reach<'a> {
     interactions: &'a Interactions,
     granted: Granted<'a>,
     /// By which absolute references are known as local.
-    base: &'a str,
+    base: &'a ServiceBase,
     compiled: Mutex<HashMap<ResourceType, Bound>>,
 }
 
@@ -59,17 +59,23 @@ pub(crate) enum Reached {
 
 impl Interactions {
     /// What an access shows.
-    pub(crate) fn reach<'a>(&'a self, access: &'a ReadAccess, base: &'a str) -> Reach<'a> {
+    pub(crate) fn reach<'a>(&'a self, access: &'a ReadAccess, base: &'a ServiceBase) -> Reach<'a> {
         Reach { interactions: self, granted: Granted::Looking(access), base, compiled: Mutex::default() }
     }
 
     /// What an access allows to be written in this way.
-    pub(crate) fn write_reach<'a>(&'a self, access: &'a WriteAccess, interaction: Interaction, base: &'a str) -> Reach<'a> {
+    pub(crate) fn write_reach<'a>(&'a self, access: &'a WriteAccess, interaction: Interaction, base: &'a ServiceBase) -> Reach<'a> {
         Reach { interactions: self, granted: Granted::Writing(access, interaction), base, compiled: Mutex::default() }
     }
 
     /// What stands at the target of a write. One that may be seen and not written is refused.
-    pub(crate) async fn reached(&self, access: &WriteAccess, interaction: Interaction, base: &str, key: &ResourceKey) -> Result<Reached> {
+    pub(crate) async fn reached(
+        &self,
+        access: &WriteAccess,
+        interaction: Interaction,
+        base: &ServiceBase,
+        key: &ResourceKey,
+    ) -> Result<Reached> {
         let reach = self.write_reach(access, interaction, base);
         reach.check(key.resource_type)?;
         if !reach.is_limited(key.resource_type) {

@@ -1,7 +1,7 @@
 //! Read (R4 http.html#read).
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_fhir::{ResourceKey, Timestamp};
+use fhirpool_fhir::{ResourceKey, ServiceBase, Timestamp};
 use fhirpool_storage::{Content, StoredVersion, View};
 
 use crate::binary::is_uploaded;
@@ -13,7 +13,7 @@ use crate::{ErrorKind, InteractionError, Interactions, ReadOutcome, Representati
 #[derive(Debug, Clone)]
 pub struct ReadRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// Which.
     pub key: ResourceKey,
     /// The address's query, undecoded: `_summary` and `_elements` count, `_format` and the like do not.

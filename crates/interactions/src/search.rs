@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_fhir::{ResourceKey, ResourceType};
+use fhirpool_fhir::{ResourceKey, ResourceType, ServiceBase};
 use fhirpool_search::parse::{self, Options, PAGE_PARAMETER, Scope, decode_query, encode_query};
 use fhirpool_search::{Clause, Position, Query, Total, TypeSearch};
 use fhirpool_storage::{Freshness, SearchPage, SearchRequest, TotalMode, View};
@@ -40,7 +40,7 @@ pub enum SearchScope {
 #[derive(Debug, Clone)]
 pub struct SearchInteraction<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// What is searched.
     pub scope: SearchScope,
     /// The query, undecoded; for `POST …/_search` the address's query and the form joined by `&`.
@@ -53,7 +53,7 @@ pub struct SearchInteraction<'a> {
 
 /// A search before its parameters are read.
 struct Asked<'a> {
-    base: &'a str,
+    base: &'a ServiceBase,
     /// The address below the base, without its query.
     address: String,
     scope: Scope,
@@ -136,7 +136,7 @@ impl Interactions {
     pub(crate) async fn run_search(
         &self,
         access: &ReadAccess,
-        base: &str,
+        base: &ServiceBase,
         search: &PreparedSearch,
         view: Option<View>,
     ) -> Result<BundleOutcome> {
@@ -192,9 +192,9 @@ impl Interactions {
         Ok(entries)
     }
 
-    fn links(&self, access: &ReadAccess, base: &str, search: &PreparedSearch, total: Option<u64>, next: Option<Position>) -> Links {
+    fn links(&self, access: &ReadAccess, base: &ServiceBase, search: &PreparedSearch, total: Option<u64>, next: Option<Position>) -> Links {
         let PreparedSearch { address, query, page, .. } = search;
-        let at = if address.is_empty() { base.to_owned() } else { format!("{base}/{address}") };
+        let at = if address.is_empty() { base.to_string() } else { format!("{base}/{address}") };
         let own_query = encode_query(&query.self_parameters);
         let first = if own_query.is_empty() { at.clone() } else { format!("{at}?{own_query}") };
         let next = next.map(|position| {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use fhirpool_authz::{Interaction, Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, Settings};
-use fhirpool_fhir::{Definitions, ResourceId, ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{Definitions, ResourceId, ResourceKey, ResourceType, ServiceBase, Timestamp};
 use fhirpool_search::Extractors;
 use fhirpool_storage::Freshness;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use crate::{
     WriteOutcome,
 };
 
-const BASE: &str = "http://localhost/tenant/test";
+static BASE: ServiceBase = ServiceBase::fixed("http://localhost/tenant/test");
 
 /// A clock that moves when told.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl Server {
 
     async fn create_if_none(&self, resource: Value, if_none_exist: Option<&str>) -> Result<WriteOutcome> {
         let request = CreateRequest {
-            base: BASE,
+            base: &BASE,
             resource_type: resource_type(resource["resourceType"].as_str().unwrap()),
             body: resource.to_string().into_bytes(),
             if_none_exist,
@@ -139,7 +139,7 @@ impl Server {
 
     async fn put_to(&self, target: Target<'_>, resource: Value, if_match: Option<&str>) -> Result<WriteOutcome> {
         let request = UpdateRequest {
-            base: BASE,
+            base: &BASE,
             resource_type: resource_type(resource["resourceType"].as_str().unwrap()),
             target,
             body: resource.to_string().into_bytes(),
@@ -152,11 +152,11 @@ impl Server {
 
     async fn delete(&self, text: &str) -> Result<WriteOutcome> {
         let ResourceKey { resource_type, id } = key(text);
-        self.interactions.delete(&self.access, DeleteRequest { base: BASE, resource_type, target: Target::Id(id), if_match: None }).await
+        self.interactions.delete(&self.access, DeleteRequest { base: &BASE, resource_type, target: Target::Id(id), if_match: None }).await
     }
 
     async fn read(&self, text: &str) -> Result<Value> {
-        let request = ReadRequest { base: BASE, key: key(text), query: "", if_none_match: None, if_modified_since: None };
+        let request = ReadRequest { base: &BASE, key: key(text), query: "", if_none_match: None, if_modified_since: None };
         match self.interactions.read(&self.reading(Interaction::Read), request).await? {
             ReadOutcome::Found(found) => Ok(json_of(&found.json)),
             ReadOutcome::NotModified { .. } => panic!("nothing was said of what the client has"),
@@ -167,7 +167,7 @@ impl Server {
     async fn search(&self, address: &str) -> Result<Value> {
         let (path, query) = address.split_once('?').unwrap_or((address, ""));
         let scope = if path.is_empty() { SearchScope::Tenant } else { SearchScope::Type(resource_type(path)) };
-        let request = SearchInteraction { base: BASE, scope, query, handling: Handling::Strict, freshness: Freshness::default() };
+        let request = SearchInteraction { base: &BASE, scope, query, handling: Handling::Strict, freshness: Freshness::default() };
         self.interactions.search(&self.reading(Interaction::Search), request).await.map(|outcome| json_of(&outcome.json))
     }
 
@@ -177,7 +177,7 @@ impl Server {
 
     async fn bundle_returning(&self, bundle: Value, returning: Returning) -> Result<Value> {
         let request = BundleRequest {
-            base: BASE,
+            base: &BASE,
             body: bundle.to_string().into_bytes(),
             returning,
             handling: Handling::Strict,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType};
+use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType, ServiceBase};
 use fhirpool_storage::{Assumption, Change, ChangeContent, Content, Method, Precondition};
 
 use crate::access::check_granted;
@@ -26,7 +26,7 @@ pub enum Target<'a> {
 #[derive(Debug, Clone)]
 pub struct UpdateRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// The type in the address.
     pub resource_type: ResourceType,
     /// Which resource.
@@ -84,7 +84,7 @@ impl Interactions {
     pub(crate) async fn update_target(
         &self,
         access: &WriteAccess,
-        base: &str,
+        base: &ServiceBase,
         key: &ResourceKey,
         method: Method,
     ) -> Result<(Interaction, Reached)> {
@@ -100,7 +100,7 @@ impl Interactions {
     async fn destination(
         &self,
         access: &WriteAccess,
-        base: &str,
+        base: &ServiceBase,
         resource_type: ResourceType,
         target: &Target<'_>,
         document: &Arc<Document>,
@@ -123,7 +123,7 @@ impl Interactions {
     pub(crate) async fn conditional_destination(
         &self,
         access: &WriteAccess,
-        base: &str,
+        base: &ServiceBase,
         resource_type: ResourceType,
         assumption: Assumption,
         body_id: Option<ResourceId>,

@@ -1,7 +1,7 @@
 //! Version read (R4 http.html#vread).
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_fhir::{ResourceKey, Timestamp, VersionId};
+use fhirpool_fhir::{ResourceKey, ServiceBase, Timestamp, VersionId};
 use fhirpool_storage::View;
 
 use crate::{Interactions, ReadOutcome, ReadRequest, Result};
@@ -10,7 +10,7 @@ use crate::{Interactions, ReadOutcome, ReadRequest, Result};
 #[derive(Debug, Clone)]
 pub struct VersionReadRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// Which resource.
     pub key: ResourceKey,
     /// Which version, as the address has it.

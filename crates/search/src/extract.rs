@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::json::Value;
-use fhirpool_fhir::{Definitions, ResourceType, Timestamp};
+use fhirpool_fhir::{Definitions, ResourceType, ServiceBase, Timestamp};
 
 use crate::IndexEntry;
 use crate::value::date;
@@ -57,7 +57,7 @@ impl Extractors {
     ///
     /// A resource gives at most [`Extractors::ENTRIES_MAX`] entries, and an item at most [`Extractors::COMBINATIONS_MAX`]
     /// combinations to a composite; what is beyond cannot be found.
-    pub fn entries(&self, resource_type: ResourceType, resource: Value<'_>, base: &str) -> Vec<IndexEntry> {
+    pub fn entries(&self, resource_type: ResourceType, resource: Value<'_>, base: &ServiceBase) -> Vec<IndexEntry> {
         let mut entries = Vec::with_capacity(48);
         Walk::new(&self.definitions, self.rules(resource_type), resource, base).entries(&mut entries);
         entries.sort_unstable();
@@ -72,7 +72,7 @@ impl Extractors {
         parameter: ParameterNumber,
         resource_type: ResourceType,
         resource: Value<'_>,
-        base: &str,
+        base: &ServiceBase,
     ) -> Vec<ReferenceTarget> {
         let rules = self.rules(resource_type);
         let Some(place) = rules.parameters.iter().position(|each| each.number == parameter) else { return Vec::new() };

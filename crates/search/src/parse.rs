@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use fhirpool_fhir::{Definitions, Issue, IssueCode, OperationOutcome, ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{Definitions, Issue, IssueCode, OperationOutcome, ResourceKey, ResourceType, ServiceBase, Timestamp};
 
 use crate::compartment::compartment_clause;
 use crate::value::text::cut;
@@ -91,7 +91,7 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
     /// The tenant's base URL, by which absolute references are known as local.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// What becomes of unknown parameters.
     pub handling: Handling,
     /// How much may be asked.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fhirpool_fhir::definitions::ParameterNumber;
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{Definitions, ResourceId, ResourceKey, ResourceType, Timestamp};
+use fhirpool_fhir::{Definitions, ResourceId, ResourceKey, ResourceType, ServiceBase, Timestamp};
 
 use crate::parse::{Handling, Limits, Options, Scope, decode_query, parse};
 use crate::{Extractors, IndexEntry, Query, QueryError, Related, TypeSearch, Undecided, matches, position, reference_value};
@@ -22,7 +22,7 @@ mod tokens;
 mod whole;
 
 /// The base URL that the cases go by.
-pub const BASE: &str = "http://127.0.0.1:8080/tenant/demo";
+pub static BASE: ServiceBase = ServiceBase::fixed("http://127.0.0.1:8080/tenant/demo");
 
 /// The time that the cases go by: 2024-06-01T00:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_717_200_000_000);
@@ -68,7 +68,7 @@ pub fn read_query(definitions: &Definitions, text: &str, handling: Handling) -> 
         }
         _ => panic!("{text} is no search"),
     };
-    let options = Options { base: BASE, handling, limits: Limits::default(), now: NOW };
+    let options = Options { base: &BASE, handling, limits: Limits::default(), now: NOW };
     parse(definitions, &scope, &decode_query(query)?, &options)
 }
 
@@ -96,7 +96,7 @@ impl ResourceSet {
             let id = root.get_str("id").expect("the case's resource has an id");
             let resource_type = ResourceType::parse(&name).expect("the case's type is one of R4");
             let key = ResourceKey::new(resource_type, ResourceId::parse(&id).expect("the case's id is one"));
-            let mut entries = extractors.entries(resource_type, root, BASE);
+            let mut entries = extractors.entries(resource_type, root, &BASE);
             entries.push(extractors.last_updated_entry(NOW));
             (key, entries)
         });

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fhirpool_authz::{AccessFile, Issuer, TokenVerifier};
+use fhirpool_authz::{AccessFile, Issuer, TenantAddresses, TokenVerifier};
 use fhirpool_interactions::{CapabilityCache, Security};
 use fhirpool_issuers::{Issuers, Settings};
 use tokio::task::JoinHandle;
@@ -21,9 +21,13 @@ pub(crate) fn load(path: &Path) -> Result<AccessFile, ConfigError> {
 }
 
 /// A verifier of the tokens of all issuers, and what keeps the keys of those elsewhere fresh, where there are any.
-pub(crate) fn verifier(file: &AccessFile, local: Option<Issuer>) -> Result<(Arc<TokenVerifier>, Option<JoinHandle<()>>), StartError> {
+pub(crate) fn verifier(
+    file: &AccessFile,
+    local: Option<Issuer>,
+    addresses: Arc<TenantAddresses>,
+) -> Result<(Arc<TokenVerifier>, Option<JoinHandle<()>>), StartError> {
     let issuers = file.issuers.iter().map(|issuer| issuer.issuer()).chain(local).collect();
-    let verifier = Arc::new(TokenVerifier::with_policy(issuers, file.policy.clone()));
+    let verifier = Arc::new(TokenVerifier::with_policy(issuers, file.policy.clone()).at(addresses));
     if file.issuers.is_empty() {
         return Ok((verifier, None));
     }

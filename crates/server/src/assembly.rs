@@ -144,7 +144,7 @@ impl Server {
         }
         let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
-        let (verifier, watching_issuers) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer))?;
+        let (verifier, watching_issuers) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer), config.addresses())?;
         let says = access::capability_cache(&access_file, !config.cors_origin.is_empty());
         let of_tenants = Arc::clone(&verifier);
         parts.tenants.on_change(Box::new(move |tenant, state| {
@@ -355,6 +355,7 @@ fn api_state(
         base_url: Some(config.base_url.clone()).filter(|url| !url.is_empty()),
         https: !config.tls_certificate.as_os_str().is_empty(),
         default_tenant: TenantId::parse(&config.default_tenant),
+        addresses: config.addresses(),
         trusted_proxies: config.trusted_proxy.clone(),
         cors_origins: config.cors_origin.clone(),
         body_bytes_max: config.body_bytes_max as usize,

@@ -3,6 +3,7 @@
 //! Secrets are no settings: AWS's own chain gives the credentials, and a password lies in a file that a setting names. So the
 //! effective settings can be printed.
 
+mod addresses;
 mod check;
 mod choices;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use fhirpool_authz::TenantId;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use addresses::tenant_addresses;
 pub use choices::{AuditSink, LogFormat, Profile};
 
 /// A setting that cannot be used. The text names the setting, what was found and what is allowed.
@@ -227,6 +229,8 @@ settings! {
     lists:
     /// A tenant to serve; may be given several times (in the environment: separated by commas)
     tenant: String, "FHIRPOOL_TENANT";
+    /// A base URL of a tenant besides `/tenant/<id>`: `<id>=<URL>`, or a URL with `{tenant}` as a label of its host or a segment of its path
+    tenant_address: String, "FHIRPOOL_TENANT_ADDRESS";
     /// Web origins that browsers may call from; `*` for all. None: no CORS
     cors_origin: String, "FHIRPOOL_CORS_ORIGIN";
     /// Addresses of proxies whose X-Forwarded-* headers are believed

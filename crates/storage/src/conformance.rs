@@ -220,7 +220,7 @@ fn json(name: &str, members: &str) -> String {
 pub fn put(name: &str, members: &str) -> Change {
     let key = key(name);
     let document = Document::parse(json(name, members)).unwrap();
-    let entries = extractors().entries(key.resource_type, document.root(), BASE);
+    let entries = extractors().entries(key.resource_type, document.root(), &BASE);
     let content = ChangeContent::Put { body: body(name, members), entries };
     Change { key, method: Method::Put, precondition: Precondition::None, content }
 }

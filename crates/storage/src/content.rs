@@ -51,7 +51,7 @@ pub struct ContentInfo {
 ///
 /// Contract: what `put` acknowledged is on stable storage. A signed URL opens just the object it was made for, for its time and
 /// its terms. No method reaches an object of another tenant. A signed URL is absolute, or begins with `/` and is below the
-/// server's own root, where [`SignedContent`] serves it.
+/// tenant's base, where [`SignedContent`] serves it.
 #[async_trait]
 pub trait ContentStore: Send + Sync {
     /// A URL that a client may PUT the bytes to; [`crate::StorageError::Denied`] for what is no Binary's.
@@ -76,7 +76,7 @@ pub trait ContentStore: Send + Sync {
 /// Bytes that come piece by piece. An error ends them.
 pub type ContentStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// A URL that [`ContentStore`] has signed, as a client has sent it: `/tenant/<tenant>/$content/Binary/<id>/<version>?<query>`.
+/// A URL that [`ContentStore`] has signed, as a client has sent it: `[base]/$content/Binary/<id>/<version>?<query>`.
 #[derive(Debug, Clone)]
 pub struct SignedAddress<'a> {
     /// Whose.

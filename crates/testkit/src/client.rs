@@ -12,6 +12,8 @@ pub struct Client {
     http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
     /// Such as `http://127.0.0.1:1234/tenant/demo`.
     pub base: String,
+    /// The server's root, where `base` and what is sent to is not what a name service knows.
+    root: Option<String>,
     token: Option<String>,
 }
 
@@ -50,7 +52,12 @@ impl Client {
     /// A client for a base URL with a token.
     pub fn new(base: impl Into<String>, token: Option<String>) -> Self {
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self { http, base: base.into(), token }
+        Self { http, base: base.into(), root: None, token }
+    }
+
+    /// The same, with every request sent to the server at this root under the host of its URL, as if that were its name.
+    pub fn at(self, root: impl Into<String>) -> Self {
+        Self { root: Some(root.into()), ..self }
     }
 
     /// Sends one request. A path that begins with `http` is taken as it is, one that begins with `/` is below the server's
@@ -61,7 +68,13 @@ impl Client {
 
     /// As [`Client::send`]; an error where no answer came.
     pub async fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Response, String> {
-        let url = self.url(path);
+        let mut url = self.url(path);
+        let mut host = None;
+        if let Some(root) = &self.root {
+            let (_, rest) = url.split_once("://").expect("URLs of tests are absolute");
+            let (name, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (host, url) = (Some(name.to_owned()), format!("{root}{path}"));
+        }
         let mut request =
             hyper::Request::builder().method(method).uri(&url).body(Full::new(body.into())).map_err(|cause| cause.to_string())?;
         if let Some(token) = &self.token {
@@ -69,6 +82,9 @@ impl Client {
         }
         if matches!(method, "POST" | "PUT") {
             request.headers_mut().insert("content-type", HeaderValue::from_static("application/fhir+json"));
+        }
+        if let Some(host) = host {
+            request.headers_mut().insert("host", HeaderValue::from_str(&host).unwrap());
         }
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -103,7 +119,8 @@ impl Client {
             return path.to_owned();
         }
         if path.starts_with('/') {
-            let host = self.base.find("/tenant/").map_or(self.base.as_str(), |at| &self.base[..at]);
+            let host_at = self.base.find("://").map_or(0, |at| at + 3);
+            let host = self.base[host_at..].find('/').map_or(self.base.as_str(), |at| &self.base[..host_at + at]);
             return format!("{host}{path}");
         }
         if path.is_empty() || path.starts_with('?') { format!("{}{path}", self.base) } else { format!("{}/{path}", self.base) }

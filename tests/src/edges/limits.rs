@@ -123,12 +123,31 @@ async fn a_request_that_takes_too_long_is_the_clients_fault_where_it_is() {
 #[test]
 fn settings_that_cannot_be_used_are_refused_in_a_sentence() {
     let tenant = || vec!["edge".to_owned()];
+    let addresses = |base_url: &str, texts: &[&str]| Given {
+        base_url: Some(base_url.to_owned()),
+        tenant_address: texts.iter().map(|&text| text.to_owned()).collect(),
+        ..Given::default()
+    };
     let cases: Vec<(Given, &[&str])> = vec![
         (Given { tenant: vec!["a b".into()], ..Given::default() }, &["tenant", "a b", "letters"]),
         (Given { tenant: vec!["a".repeat(65)], ..Given::default() }, &["tenant", "64"]),
         (Given { tenant: tenant(), default_tenant: Some("other".into()), ..Given::default() }, &["default_tenant", "other"]),
         (Given { base_url: Some("fhir.example".into()), ..Given::default() }, &["base_url", "fhir.example", "http"]),
         (Given { base_url: Some("https://fhir.example/".into()), ..Given::default() }, &["base_url", "slash"]),
+        (addresses("", &["acme=fhir.example"]), &["tenant_address", "acme=fhir.example", "<id>=<URL>", "{tenant}"]),
+        (addresses("", &["a=https://x.example/r4/"]), &["tenant_address", "slash"]),
+        (addresses("", &["a=https://x.example/r4", "b=https://X.example/r4"]), &["tenant_address", "b=https://X.example/r4", "once"]),
+        (addresses("", &["a=https://x.example/r4", "a=https://y.example"]), &["tenant_address", "a=https://y.example", "one address"]),
+        (addresses("", &["a=https://x.example/r4", "b=https://x.example/r4/b"]), &["tenant_address", "none is below another"]),
+        (addresses("", &["https://{tenant}.x.example", "b=https://b.x.example/r4"]), &["tenant_address", "b.x.example", "{tenant}"]),
+        (addresses("", &["a=https://x.example/tenant/a"]), &["tenant_address", "/tenant", "/admin", "/health"]),
+        (addresses("https://x.example", &["a=https://x.example"]), &["tenant_address", "base_url"]),
+        (addresses("https://fhir.x.example", &["https://{tenant}.x.example"]), &["tenant_address", "base_url", "{tenant}"]),
+        (addresses("https://x.example/a|b", &["a=https://y.example"]), &["base_url", "a|b", "path"]),
+        (
+            Given { tenant: tenant(), default_tenant: Some("edge".into()), ..addresses("https://x.example", &["a=https://x.example/a"]) },
+            &["tenant_address", "https://x.example/a", "default_tenant"],
+        ),
         (Given { tls_certificate: Some("cert.pem".into()), ..Given::default() }, &["tls_certificate", "tls_key", "both"]),
         (Given { tls_key: Some("key.pem".into()), ..Given::default() }, &["tls_certificate", "tls_key", "both"]),
         (Given { token_audience: Some(String::new()), ..Given::default() }, &["token_audience"]),
@@ -146,6 +165,8 @@ fn settings_that_cannot_be_used_are_refused_in_a_sentence() {
         }
     }
     assert!(Config::resolve(Given::default(), None).is_ok());
+    let good = addresses("https://x.example", &["a=https://x.example/a", "https://{tenant}.x.example/r4"]);
+    assert!(Config::resolve(good, None).is_ok());
 }
 
 #[test]

@@ -40,7 +40,7 @@
 //! jwks_uri = "https://issuer.example/k"  # default: what discovery says
 //! algorithm = "RS256"                    # the one of all its keys (default)
 //! token_uses = ["id", "access"]          # of token_use; default: it is not looked at
-//! audience_bases = ["https://fhir.example"]  # aud may be <base>/tenant/<tenant id>
+//! audience_bases = ["https://fhir.example"]  # aud may be <base>/tenant/<tenant id>, or a base of the tenant's own
 //! tenants = ["acme"]                     # whose tokens it may issue; default: all
 //!
 //! [authorization_server]                 # what .well-known/smart-configuration tells

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::principal::OPERATOR_ISSUER;
-
+use super::claims::Accepting;
 use super::signed::Signed;
 use super::{TokenError, TokenVerifier, claims};
+use crate::principal::OPERATOR_ISSUER;
 
 /// The scope that lets its bearer administer tenants.
 pub const ADMIN_SCOPE: &str = "fhirpool/tenants";
@@ -72,7 +72,7 @@ impl TokenVerifier {
         let claimed = claims::parse(&signed.payload()?)?;
         let issuer = claims::issuer_of(&claimed, &issuers)?;
         issuer.keys.verify(&signed)?;
-        let (administrator, scopes) = claims::administrator_of(&claimed, issuer, now)?;
+        let (administrator, scopes) = claims::administrator_of(&claimed, Accepting { issuer, addresses: &self.addresses }, now)?;
         if scopes.iter().any(|scope| scope == ADMIN_SCOPE) { Ok(administrator) } else { Err(AdminError::Scope) }
     }
 }

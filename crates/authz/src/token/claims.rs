@@ -8,7 +8,7 @@ use fhirpool_fhir::{ResourceKey, ResourceType};
 use super::signed::parse_object;
 use super::{Administrator, Issuer, TokenError, TokenVerifier};
 use crate::smart::{Scopes, own_resource};
-use crate::{Launch, Policy, Principal, TenantId};
+use crate::{Launch, Policy, Principal, TenantAddresses, TenantId};
 
 /// Limits on what a principal carries around.
 const AUDIENCES_MAX: usize = 32;
@@ -17,6 +17,13 @@ const SCOPES_MAX: usize = 500;
 const SUBJECT_BYTES_MAX: usize = 256;
 /// Seconds of the year 9999, the last that FHIR can write.
 const LAST_SECOND: i64 = 253_402_300_799;
+
+/// Whose tokens are looked at, and where tenants are.
+#[derive(Clone, Copy)]
+pub(super) struct Accepting<'a> {
+    pub issuer: &'a Issuer,
+    pub addresses: &'a TenantAddresses,
+}
 
 /// Parses the payload.
 pub(super) fn parse(payload: &[u8]) -> Result<Document, TokenError> {
@@ -30,13 +37,13 @@ pub(super) fn issuer_of<'a>(claims: &Document, issuers: &'a [Issuer]) -> Result<
 }
 
 /// The principal of verified claims, and when the token expires.
-pub(super) fn principal_of(claims: &Document, issuer: &Issuer, policy: &Policy, now: i64) -> Result<(Principal, i64), TokenError> {
-    let claims = claims.root();
+pub(super) fn principal_of(claims: &Document, accepting: Accepting<'_>, policy: &Policy, now: i64) -> Result<(Principal, i64), TokenError> {
+    let (claims, issuer) = (claims.root(), accepting.issuer);
     let expires = check_times(claims, now)?;
     check_use(claims, issuer)?;
     let audiences = audiences_of(claims)?;
-    check_audience(claims, issuer, &audiences)?;
-    let tenant = tenant_of(claims, issuer, &audiences)?;
+    check_audience(claims, accepting, &audiences)?;
+    let tenant = tenant_of(claims, accepting, &audiences)?;
     if !issuer.tenants.is_empty() && !issuer.tenants.contains(&tenant) {
         return Err(TokenError::TenantOfOthers);
     }
@@ -51,7 +58,7 @@ pub(super) fn principal_of(claims: &Document, issuer: &Issuer, policy: &Policy, 
     };
     let groups = text_list(claims, "cognito:groups", GROUPS_MAX)?;
     let scopes = scopes_of(claims)?;
-    let launch = launch_of(claims, issuer, &tenant)?;
+    let launch = launch_of(claims, accepting, &tenant)?;
     let grants = policy.grants(&tenant, &groups, &Scopes::parse(&scopes), &launch);
     let principal = Principal {
         tenant,
@@ -67,8 +74,8 @@ pub(super) fn principal_of(claims: &Document, issuer: &Issuer, policy: &Policy, 
 }
 
 /// The administrator of verified claims, and the scopes.
-pub(super) fn administrator_of(claims: &Document, issuer: &Issuer, now: i64) -> Result<(Administrator, Vec<String>), TokenError> {
-    let claims = claims.root();
+pub(super) fn administrator_of(claims: &Document, accepting: Accepting<'_>, now: i64) -> Result<(Administrator, Vec<String>), TokenError> {
+    let (claims, issuer) = (claims.root(), accepting.issuer);
     check_times(claims, now)?;
     check_use(claims, issuer)?;
     let audiences = audiences_of(claims)?;
@@ -78,7 +85,7 @@ pub(super) fn administrator_of(claims: &Document, issuer: &Issuer, now: i64) -> 
         return Err(TokenError::Audience);
     }
     let names_tenant = ["custom:tenantId", "tenantId"].iter().any(|name| claims.get(name).is_some());
-    if names_tenant || audiences.iter().any(|audience| tenant_in(issuer, audience).is_some()) {
+    if names_tenant || audiences.iter().any(|audience| accepting.tenant_in(audience).is_some()) {
         return Err(TokenError::OfTenant);
     }
     let subject = required_text(claims, "sub")?;
@@ -101,9 +108,11 @@ fn scopes_of(claims: Value<'_>) -> Result<Vec<String>, TokenError> {
 
 /// The context of a SMART launch. As some issuers have it: `launch_response_patient`, also within `ext`. Where two claims of one
 /// thing differ, or one is not of its form, the token is refused.
-fn launch_of(claims: Value<'_>, issuer: &Issuer, tenant: &TenantId) -> Result<Launch, TokenError> {
+fn launch_of(claims: Value<'_>, accepting: Accepting<'_>, tenant: &TenantId) -> Result<Launch, TokenError> {
+    let Accepting { issuer, addresses } = accepting;
     let mut bases: Vec<String> = issuer.tenant_audience_bases.iter().map(|base| format!("{base}/tenant/{tenant}")).collect();
     bases.extend(issuer.tenant_audience_bases.iter().cloned());
+    bases.extend(addresses.own_bases(tenant));
     let resource = |text: &str, name, of_type| own_resource(text, of_type, &bases).ok_or(TokenError::Claim(name));
     let of = |plain: &'static str, response: &'static str, type_name: &str| {
         let resource_type = ResourceType::parse(type_name);
@@ -161,9 +170,10 @@ fn audiences_of(claims: Value<'_>) -> Result<Vec<String>, TokenError> {
     }
 }
 
-fn check_audience(claims: Value<'_>, issuer: &Issuer, audiences: &[String]) -> Result<(), TokenError> {
+fn check_audience(claims: Value<'_>, accepting: Accepting<'_>, audiences: &[String]) -> Result<(), TokenError> {
+    let issuer = accepting.issuer;
     let client = if claims.get("aud").is_none() { optional_text(claims, "client_id")? } else { None };
-    let accepted = |audience: &str| issuer.audiences.iter().any(|own| own == audience) || tenant_in(issuer, audience).is_some();
+    let accepted = |audience: &str| issuer.audiences.iter().any(|own| own == audience) || accepting.tenant_in(audience).is_some();
     if audiences.iter().any(|audience| accepted(audience)) || client.is_some_and(|client| issuer.audiences.iter().any(|own| *own == client))
     {
         Ok(())
@@ -173,7 +183,7 @@ fn check_audience(claims: Value<'_>, issuer: &Issuer, audiences: &[String]) -> R
 }
 
 /// The one tenant that `custom:tenantId`, `tenantId` and `aud` name between them.
-fn tenant_of(claims: Value<'_>, issuer: &Issuer, audiences: &[String]) -> Result<TenantId, TokenError> {
+fn tenant_of(claims: Value<'_>, accepting: Accepting<'_>, audiences: &[String]) -> Result<TenantId, TokenError> {
     let mut found: Option<TenantId> = None;
     let mut take = |tenant: TenantId| match &found {
         Some(other) if *other != tenant => Err(TokenError::TenantConflict),
@@ -187,15 +197,22 @@ fn tenant_of(claims: Value<'_>, issuer: &Issuer, audiences: &[String]) -> Result
             take(TenantId::parse(&text).ok_or(TokenError::Claim(name))?)?;
         }
     }
-    for text in audiences.iter().filter_map(|audience| tenant_in(issuer, audience)) {
-        take(TenantId::parse(text).ok_or(TokenError::Claim("aud"))?)?;
+    for tenant in audiences.iter().filter_map(|audience| accepting.tenant_in(audience)) {
+        take(tenant?)?;
     }
     found.ok_or(TokenError::NoTenant)
 }
 
-/// What stands for the tenant in an audience of the form `<base>/tenant/<tenant id>`.
-fn tenant_in<'a>(issuer: &Issuer, audience: &'a str) -> Option<&'a str> {
-    issuer.tenant_audience_bases.iter().find_map(|base| audience.strip_prefix(base.as_str())?.strip_prefix("/tenant/"))
+impl Accepting<'_> {
+    /// The tenant of an audience of the form `<base>/tenant/<tenant id>`, or that is a base of a tenant's own, where the issuer may
+    /// name tenants so; `None`: it is of another form.
+    fn tenant_in(&self, audience: &str) -> Option<Result<TenantId, TokenError>> {
+        let bases = &self.issuer.tenant_audience_bases;
+        if let Some(id) = bases.iter().find_map(|base| audience.strip_prefix(base.as_str())?.strip_prefix("/tenant/")) {
+            return Some(TenantId::parse(id).ok_or(TokenError::Claim("aud")));
+        }
+        if bases.is_empty() { None } else { self.addresses.tenant_of(audience).map(Ok) }
+    }
 }
 
 fn optional_text<'a>(claims: Value<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, TokenError> {

@@ -71,6 +71,49 @@ fn the_tenant_comes_from_either_claim_or_from_the_audience() {
 }
 
 #[test]
+fn a_base_of_the_tenants_own_names_it_as_an_audience() {
+    let addresses = ["acme=https://fhir.acme.example", "https://{tenant}.fhir.example/r4", "https://fhir.example/{tenant}/r4"];
+    let addresses = Arc::new(TenantAddresses::new(Some("https://fhir.example"), addresses).unwrap());
+    let verify =
+        |changes: &[(&str, &str)]| verifier().at(Arc::clone(&addresses)).verify(&shared_test_key().sign(&claims(changes)).unwrap(), NOW);
+    let tenant = |changes: &[(&str, &str)]| verify(changes).map(|principal| principal.tenant().as_str().to_owned());
+    let none = ("custom:tenantId", "");
+    assert_eq!(tenant(&[none, ("aud", "\"https://fhir.acme.example\"")]), Ok("acme".into()));
+    assert_eq!(tenant(&[none, ("aud", "\"https://b.fhir.example/r4\"")]), Ok("b".into()));
+    assert_eq!(tenant(&[none, ("aud", "[\"app\",\"https://fhir.example/c/r4\"]")]), Ok("c".into()));
+    assert_eq!(tenant(&[("aud", "[\"https://fhir.acme.example\",\"https://fhir.example/tenant/acme\"]")]), Ok("acme".into()));
+    for two in [
+        "[\"app\",\"https://b.fhir.example/r4\"]",
+        "[\"https://fhir.acme.example\",\"https://fhir.example/b/r4\"]",
+        "[\"https://fhir.acme.example\",\"https://fhir.example/tenant/b\"]",
+    ] {
+        assert_eq!(tenant(&[("aud", two)]), Err(TokenError::TenantConflict), "{two}");
+    }
+    assert_eq!(tenant(&[none, ("aud", "\"https://x.fhir.example/r4\"")]), Err(TokenError::TenantOfOthers));
+    for other in [
+        "https://fhir.acme.example/",
+        "http://fhir.acme.example",
+        "https://B.fhir.example/r4",
+        "https://b.fhir.example",
+        "https://fhir.example/admin/r4",
+    ] {
+        assert_eq!(tenant(&[("aud", &format!("\"{other}\""))]), Err(TokenError::Audience), "{other}");
+    }
+    // What is below it is the tenant's own resource, and below another tenant's it is none.
+    let launched =
+        verify(&[("patient", "\"https://fhir.acme.example/Patient/p\""), ("fhirUser", "\"https://b.fhir.example/r4/Patient/q\"")]).unwrap();
+    assert_eq!((launched.launch().patient.as_ref().map(ToString::to_string), launched.launch().user.is_none()), (Some("p".into()), true));
+    let of_other = verify(&[("patient", "\"https://b.fhir.example/r4/Patient/p\"")]);
+    assert_eq!(of_other.err(), Some(TokenError::Claim("patient")));
+    // Nor does it name one to who may not name tenants by audiences, or it is no administrator's.
+    let named = verifier().at(addresses);
+    let issuer = Issuer { tenant_audience_bases: Vec::new(), ..named.issuers.read().unwrap()[0].clone() };
+    named.set_issuer(issuer);
+    let token = |changes: &[(&str, &str)]| shared_test_key().sign(&claims(changes)).unwrap();
+    assert_eq!(named.verify(&token(&[("aud", "\"https://fhir.acme.example\"")]), NOW).err(), Some(TokenError::Audience));
+}
+
+#[test]
 fn times_are_held_against_the_clock() {
     let at = |name: &str, second: i64| verdict(&claims(&[(name, &second.to_string())])).err();
     assert_eq!(at("exp", NOW), Some(TokenError::Expired));

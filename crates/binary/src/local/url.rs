@@ -1,6 +1,6 @@
 //! Signed URLs of the server's own.
 //!
-//! `/tenant/<tenant>/$content/Binary/<id>/<version>?expires=…&type=…[&length=…]&signature=…`: the signature is HMAC-SHA256 over
+//! `/$content/Binary/<id>/<version>?expires=…&type=…[&length=…]&signature=…`: the signature is HMAC-SHA256 over
 //! method, object and terms, with a key that lies in the content folder.
 
 use std::fs::OpenOptions;
@@ -72,7 +72,7 @@ impl UrlKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
-    /// A URL from the server's root.
+    /// A URL from the tenant's base.
     pub fn sign(&self, method: Method, object: &ObjectName, terms: &Terms) -> Result<String> {
         let name = object.for_url()?;
         let signature = hmac::sign(&self.0, &text(method, name, terms));
@@ -81,9 +81,8 @@ impl UrlKey {
         let content_type = utf8_percent_encode(content_type, PLAIN);
         let length = length.map_or(String::new(), |length| format!("&length={length}"));
         // `tenant/<tenant>/Binary/…`: what comes behind the tenant goes below `$content`.
-        let (tenant, path) = name.split_at(name.find("/Binary/").unwrap_or(name.len()));
-        let path = path.replace("/_.", "/.");
-        Ok(format!("/{tenant}/$content{path}?expires={expires_s}&type={content_type}{length}&signature={signature}"))
+        let path = name[name.find("/Binary/").unwrap_or(name.len())..].replace("/_.", "/.");
+        Ok(format!("/$content{path}?expires={expires_s}&type={content_type}{length}&signature={signature}"))
     }
 
     /// The terms of a query that was signed for this method and object; whether their time has passed is not looked at.

@@ -82,7 +82,10 @@ fn what_has_no_known_shape_is_kept_as_it_is() {
 
 #[test]
 fn local_references_are_recognised() {
-    let local = |text: &str, base: &str| Reference::parse(text).local(base).map(|(key, version)| (key.clone(), version.map(str::to_owned)));
+    let local = |text: &str, base: &'static str| {
+        let base = ServiceBase::fixed(base);
+        Reference::parse(text).local(&base).map(|(key, version)| (key.clone(), version.map(str::to_owned)))
+    };
     let patient = Some((key("Patient", "1"), None));
     assert_eq!(local("Patient/1", "http://x/fhir"), patient);
     assert_eq!(local("http://x/fhir/Patient/1", "http://x/fhir"), patient);

@@ -90,7 +90,7 @@ impl Batch {
 
     async fn run(&self, entry: &Entry, picture: Option<Picture>) -> Result<EntryResponse> {
         let (this, access) = (&self.interactions, &self.access);
-        let (base, returning) = (self.context.base.as_str(), self.context.returning);
+        let (base, returning) = (&self.context.base, self.context.returning);
         let body = || entry.resource.clone().map(|range| self.document.source().as_bytes()[range].to_vec()).unwrap_or_default();
         let (if_match, if_none_match) = (entry.if_match.as_deref(), entry.if_none_match.as_deref());
         let in_resource = |error: InteractionError| match error.kind {

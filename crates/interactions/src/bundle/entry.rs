@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::date::Date;
 use fhirpool_fhir::json::Value;
-use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceType, Timestamp};
+use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceType, ServiceBase, Timestamp};
 
 use super::address::{Address, WriteAddress};
 use crate::access::check_granted;
@@ -116,7 +116,7 @@ impl Entry {
     }
 
     /// Reads an entry and checks that the access allows it. Errors name elements relative to the entry.
-    pub(super) fn read(access: &WriteAccess, base: &str, entry: Value<'_>) -> Result<Self> {
+    pub(super) fn read(access: &WriteAccess, base: &ServiceBase, entry: Value<'_>) -> Result<Self> {
         let request = entry.get("request").filter(|request| request.is_object());
         let request = request.ok_or_else(|| refusal(IssueCode::Required, "the entry has no request", "request"))?;
         let method =
@@ -226,10 +226,10 @@ fn authorize_look(access: &WriteAccess, address: &Address) -> Result<()> {
     }
 }
 
-/// The address below the base, with or without it ahead.
-fn strip_base<'a>(base: &str, url: &'a str) -> Result<&'a str> {
-    let path = match url.strip_prefix(base) {
-        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => rest,
+/// The address below the base, with or without one of its URLs ahead.
+fn strip_base<'a>(base: &ServiceBase, url: &'a str) -> Result<&'a str> {
+    let path = match base.below(url) {
+        Some(rest) => rest,
         _ if url.starts_with("http://") || url.starts_with("https://") => {
             return Err(refusal(IssueCode::Value, "request.url is not an address of this server", "request.url"));
         }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use fhirpool_fhir::definitions::TypeId;
 use fhirpool_fhir::json::{Edit, Value, write_string};
 use fhirpool_fhir::reference::Reference;
-use fhirpool_fhir::{Definitions, ResourceType};
+use fhirpool_fhir::{Definitions, ResourceType, ServiceBase};
 
 /// The entries that can be linked to, by `fullUrl`.
 #[derive(Debug, Default)]
@@ -44,7 +44,13 @@ impl FullUrls {
 }
 
 /// Finds the links of a resource.
-pub(super) fn find(definitions: &Definitions, urls: &FullUrls, base: &str, own_url: Option<&str>, resource: Value<'_>) -> Vec<Link> {
+pub(super) fn find(
+    definitions: &Definitions,
+    urls: &FullUrls,
+    base: &ServiceBase,
+    own_url: Option<&str>,
+    resource: Value<'_>,
+) -> Vec<Link> {
     let mut finder = Finder { definitions, urls, base, own_root: own_url.and_then(root_of), links: Vec::new() };
     finder.object(resource, None);
     finder.links
@@ -82,7 +88,7 @@ pub(super) fn edits<'a>(
 struct Finder<'a> {
     definitions: &'a Definitions,
     urls: &'a FullUrls,
-    base: &'a str,
+    base: &'a ServiceBase,
     /// What relative references in this resource are relative to.
     own_root: Option<&'a str>,
     links: Vec<Link>,
@@ -132,7 +138,7 @@ impl Finder<'_> {
         {
             return Some(LinkTarget::Entry { entry: *entry, suffix: format!("#{fragment}") });
         }
-        let below = text.strip_prefix(self.base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
+        let below = self.base.below(text).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
         match Reference::parse(below) {
             Reference::Conditional { resource_type, query } => Some(LinkTarget::Criteria { resource_type, query: query.to_owned() }),
             // R4 bundle.html#references: relative to the root of the entry's own fullUrl.

@@ -82,7 +82,7 @@ impl Interactions {
     }
 
     async fn look_in(&self, access: &ReadAccess, context: &BundleContext, entry: &Entry, view: &View) -> Result<EntryResponse> {
-        let base = context.base.as_str();
+        let base = &context.base;
         let Action::Look { address, head } = &entry.action else {
             return Err(InteractionError::of(ErrorKind::Internal, "the entry is no read"));
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fhirpool_authz::{Interaction, WriteAccess};
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType};
+use fhirpool_fhir::{Issue, IssueCode, ResourceId, ResourceKey, ResourceType, ServiceBase};
 use fhirpool_search::TypeSearch;
 use fhirpool_storage::{Assumption, Method, Precondition, View};
 
@@ -418,7 +418,7 @@ impl Lookups<'_> {
         Ok(left)
     }
 
-    fn base(&self) -> &str {
+    fn base(&self) -> &ServiceBase {
         &self.transaction.context.base
     }
 

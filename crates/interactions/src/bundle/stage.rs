@@ -83,7 +83,7 @@ impl Interactions {
     pub(super) fn stage(&self, access: &WriteAccess, transaction: &Transaction, resolved: &Resolved) -> Result<Staged> {
         let values = resources(&transaction.document);
         let count = transaction.entries.len();
-        let base = transaction.context.base.as_str();
+        let base = &transaction.context.base;
         let [creating, updating, patching] =
             [Interaction::Create, Interaction::Update, Interaction::Patch].map(|interaction| self.write_reach(access, interaction, base));
         let prepared = map_indices(self.threads_for(transaction), count, |index| {

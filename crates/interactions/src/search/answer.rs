@@ -1,7 +1,7 @@
 //! The searchset Bundle (R4 bundle.html#searchset), written straight from stored bodies.
 
 use fhirpool_fhir::json::write_string;
-use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceKey, Timestamp, VersionId};
+use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceBody, ResourceKey, ServiceBase, Timestamp, VersionId};
 use fhirpool_search::Query;
 use fhirpool_storage::{Content, StoredVersion};
 
@@ -48,7 +48,7 @@ pub(super) struct Links {
 impl Interactions {
     pub(super) async fn answer(
         &self,
-        base: &str,
+        base: &ServiceBase,
         query: &Query,
         total: Option<u64>,
         links: Links,
@@ -96,7 +96,7 @@ impl Interactions {
         .await
     }
 
-    fn write_entry(&self, base: &str, entry: &Entry, subset: &Subset, mode: &str, out: &mut String) -> Result<()> {
+    fn write_entry(&self, base: &ServiceBase, entry: &Entry, subset: &Subset, mode: &str, out: &mut String) -> Result<()> {
         out.push_str("{\"fullUrl\":");
         write_string(&format!("{base}/{}", entry.key), out);
         out.push_str(",\"resource\":");

@@ -6,7 +6,7 @@
 //! Deliberately absent: `start` and `end`. Which date of a resource is the one of care, R4 leaves open.
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_fhir::{Definitions, ResourceKey};
+use fhirpool_fhir::{Definitions, ResourceKey, ServiceBase};
 use fhirpool_search::Query;
 use fhirpool_search::parse::{self, Options, PAGE_PARAMETER, Scope};
 use fhirpool_storage::Freshness;
@@ -19,7 +19,7 @@ use crate::{BundleOutcome, ErrorKind, Handling, InteractionError, Interactions, 
 #[derive(Debug, Clone)]
 pub struct EverythingRequest<'a> {
     /// `http://host/tenant/id`, without a slash at its end.
-    pub base: &'a str,
+    pub base: &'a ServiceBase,
     /// Whose.
     pub patient: ResourceKey,
     /// The operation's parameters as a query, undecoded.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::definitions::{ParameterNumber, SearchParameter, SearchParameterKind};
-use fhirpool_fhir::{ResourceKey, ResourceType, VersionId};
+use fhirpool_fhir::{ResourceKey, ResourceType, ServiceBase, VersionId};
 use fhirpool_search::parse::{self, Options, Scope};
 use fhirpool_search::{Clause, Include, Query, ReferenceTarget, TypeSearch, ValueTest};
 use fhirpool_storage::View;
@@ -18,7 +18,7 @@ use crate::{ErrorKind, InteractionError, Interactions, Result};
 struct Gathering<'a> {
     access: &'a ReadAccess,
     reach: &'a Reach<'a>,
-    base: &'a str,
+    base: &'a ServiceBase,
     view: &'a View,
     /// Matches and what is included so far: nothing comes twice.
     seen: HashSet<ResourceKey>,
@@ -31,7 +31,7 @@ impl Interactions {
         &self,
         access: &ReadAccess,
         reach: &Reach<'_>,
-        base: &str,
+        base: &ServiceBase,
         view: &View,
         query: &Query,
         matches: &[Entry],
@@ -72,7 +72,7 @@ impl Interactions {
     }
 
     /// What the references of these resources lead to, as far as the includes name them.
-    fn targets(&self, base: &str, entries: &[Entry], includes: &[Include]) -> Result<Vec<(ReferenceTarget, ResourceTypes)>> {
+    fn targets(&self, base: &ServiceBase, entries: &[Entry], includes: &[Include]) -> Result<Vec<(ReferenceTarget, ResourceTypes)>> {
         let mut found = Vec::new();
         let mut known = HashSet::new();
         for entry in entries {

@@ -70,7 +70,7 @@ async fn a_conditional_delete_deletes_one_or_none() {
     let server = Server::start().await;
     let delete = async |query: &'static str| {
         let request =
-            DeleteRequest { base: BASE, resource_type: resource_type("Patient"), target: Target::Criteria(query), if_match: None };
+            DeleteRequest { base: &BASE, resource_type: resource_type("Patient"), target: Target::Criteria(query), if_match: None };
         server.interactions.delete(&server.access, request).await
     };
     assert_eq!(delete("identifier=urn:test|1").await.unwrap().key, None);

@@ -10,7 +10,7 @@ async fn what_is_created_reads_back_with_its_bytes() {
     let server = Server::start().await;
     let body = r#"{"resourceType":"Observation","id":"mine","status":"final","code":{"text":"Größe"},"valueQuantity":{"value":129.160}}"#;
     let request = CreateRequest {
-        base: BASE,
+        base: &BASE,
         resource_type: resource_type("Observation"),
         body: body.as_bytes().to_vec(),
         if_none_exist: None,
@@ -20,7 +20,7 @@ async fn what_is_created_reads_back_with_its_bytes() {
     let (effect, id) = (created.effect, created.key.clone().unwrap().id);
     assert_eq!(effect, Effect::Created);
     assert_ne!(id.as_str(), "mine");
-    assert_eq!(created.location(BASE).unwrap(), format!("{BASE}/Observation/{id}/_history/1"));
+    assert_eq!(created.location(&BASE).unwrap(), format!("{BASE}/Observation/{id}/_history/1"));
     let expected =
         body.replace("\"mine\"", &format!("\"{id}\",\"meta\":{{\"versionId\":\"1\",\"lastUpdated\":\"2023-11-14T22:13:20.000Z\"}}"));
     assert_eq!(created.json.unwrap(), expected);
@@ -74,7 +74,7 @@ async fn bodies_that_do_not_fit_are_refused() {
     let server = Server::start().await;
     let put = async |body: &str| {
         let request = UpdateRequest {
-            base: BASE,
+            base: &BASE,
             resource_type: resource_type("Patient"),
             target: Target::Id(ResourceId::parse("p").unwrap()),
             body: body.as_bytes().to_vec(),
@@ -108,7 +108,7 @@ async fn a_read_tells_that_nothing_changed_and_shortens() {
     let server = Server::start().await;
     server.put(json!({ "resourceType": "Patient", "id": "p", "active": true, "photo": [{ "title": "x" }] })).await.unwrap();
     let read = async |query: &'static str, if_none_match: Option<&'static str>, since: Option<i64>| {
-        let request = ReadRequest { base: BASE, key: key("Patient/p"), query, if_none_match, if_modified_since: since.map(Timestamp) };
+        let request = ReadRequest { base: &BASE, key: key("Patient/p"), query, if_none_match, if_modified_since: since.map(Timestamp) };
         server.interactions.read(server.access.as_read(), request).await
     };
     for tag in ["W/\"1\"", "1", "*"] {
@@ -135,7 +135,7 @@ async fn versions_and_history_tell_all_that_was() {
     server.delete("Patient/p").await.unwrap();
     let version = async |version: &'static str| {
         let request =
-            VersionReadRequest { base: BASE, key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
+            VersionReadRequest { base: &BASE, key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
         server.interactions.vread(server.access.as_read(), request).await.map_err(|error| error.kind)
     };
     assert!(matches!(version("2").await.unwrap(), ReadOutcome::Found(found) if found.json.contains("\"active\":true")));
@@ -143,7 +143,7 @@ async fn versions_and_history_tell_all_that_was() {
         assert_eq!(version(name).await.unwrap_err(), kind, "{name}");
     }
     let history = async |scope: HistoryScope, query: String| {
-        let request = HistoryInteraction { base: BASE, scope, query: &query, handling: Handling::Strict };
+        let request = HistoryInteraction { base: &BASE, scope, query: &query, handling: Handling::Strict };
         server.interactions.history(server.access.as_read(), request).await.map(|outcome| json_of(&outcome.json))
     };
     let all = history(HistoryScope::Instance(key("Patient/p")), String::new()).await.unwrap();
@@ -175,7 +175,7 @@ async fn a_patch_changes_what_it_names() {
     server.put(json!({ "resourceType": "Patient", "id": "p", "active": true, "gender": "male" })).await.unwrap();
     let patch = async |body: &'static str, if_match: Option<&'static str>| {
         let request = PatchRequest {
-            base: BASE,
+            base: &BASE,
             resource_type: resource_type("Patient"),
             target: Target::Id(ResourceId::parse("p").unwrap()),
             format: PatchFormat::Json,
@@ -202,8 +202,8 @@ async fn a_patch_changes_what_it_names() {
 #[tokio::test]
 async fn the_capability_statement_is_a_valid_resource() {
     let server = Server::start().await;
-    let statement = server.interactions.capabilities(BASE);
-    assert_eq!(statement, server.interactions.capabilities(BASE));
+    let statement = server.interactions.capabilities(&BASE);
+    assert_eq!(statement, server.interactions.capabilities(&BASE));
     let document = fhirpool_fhir::json::Document::parse(statement.as_bytes()).unwrap();
     assert_eq!(fhirpool_validation::validate(&definitions(), document.root()), Vec::new());
     let statement = json_of(&statement);

@@ -15,7 +15,7 @@ fn unpacked(path: &str) -> Vec<u8> {
 
 async fn load(server: &Server, path: &str) -> Value {
     let request = BundleRequest {
-        base: BASE,
+        base: &BASE,
         body: unpacked(path),
         returning: Returning::Minimal,
         handling: Handling::Strict,

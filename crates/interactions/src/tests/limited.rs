@@ -26,14 +26,14 @@ impl Server {
             HistoryScope::Instance(_) => Interaction::HistoryInstance,
             _ => Interaction::HistoryType,
         };
-        let request = HistoryInteraction { base: BASE, scope, query, handling: Handling::Strict };
+        let request = HistoryInteraction { base: &BASE, scope, query, handling: Handling::Strict };
         self.interactions.history(&self.reading(interaction), request).await.map(|outcome| json_of(&outcome.json))
     }
 
     pub(super) async fn vread(&self, text: &str, version: u64) -> Result<Value> {
         let version = VersionId(version).to_string();
         let request =
-            VersionReadRequest { base: BASE, key: key(text), version: &version, query: "", if_none_match: None, if_modified_since: None };
+            VersionReadRequest { base: &BASE, key: key(text), version: &version, query: "", if_none_match: None, if_modified_since: None };
         match self.interactions.vread(&self.reading(Interaction::Vread), request).await? {
             ReadOutcome::Found(found) => Ok(json_of(&found.json)),
             ReadOutcome::NotModified { .. } => panic!("nothing was said of what the client has"),
@@ -42,7 +42,7 @@ impl Server {
 
     pub(super) async fn patch(&self, target: Target<'_>, name: &str, patch: Value) -> Result<WriteOutcome> {
         let request = PatchRequest {
-            base: BASE,
+            base: &BASE,
             resource_type: resource_type(name),
             target,
             format: PatchFormat::Json,
@@ -61,7 +61,7 @@ pub(super) fn found(bundle: &Value) -> Vec<String> {
         let resource = &entry["resource"];
         match resource["id"].as_str() {
             Some(id) => format!("{}/{id}", resource["resourceType"].as_str().unwrap()),
-            None => entry["fullUrl"].as_str().unwrap_or_default().trim_start_matches(BASE).trim_start_matches('/').to_owned(),
+            None => entry["fullUrl"].as_str().unwrap_or_default().trim_start_matches(BASE.as_str()).trim_start_matches('/').to_owned(),
         }
     };
     entries.iter().map(name).collect()
@@ -240,7 +240,7 @@ async fn compartments_are_those_that_are_reached() {
     for (owner, expected) in [("p", &["Observation/p1", "Observation/p2"][..]), ("q", &[]), ("x", &[])] {
         for resource_type in [Some(resource_type("Observation")), None] {
             let scope = SearchScope::Compartment { owner: key(&format!("Patient/{owner}")), resource_type };
-            let request = SearchInteraction { base: BASE, scope, query: "", handling: Handling::Strict, freshness: Freshness::default() };
+            let request = SearchInteraction { base: &BASE, scope, query: "", handling: Handling::Strict, freshness: Freshness::default() };
             let bundle = mine.interactions.search(&mine.reading(Interaction::Search), request).await.unwrap();
             assert_eq!(found(&json_of(&bundle.json)), expected, "{owner}");
         }
@@ -315,7 +315,7 @@ async fn what_may_be_seen_and_not_changed_is_refused_as_such() {
         let target = Target::Id(ResourceId::parse(id).unwrap());
         assert_eq!(mine.patch(target, "Observation", patch).await.unwrap_err().kind, ErrorKind::Forbidden, "{id}");
         let by_criteria = DeleteRequest {
-            base: BASE,
+            base: &BASE,
             resource_type: resource_type("Observation"),
             target: Target::Criteria(&format!("_id={id}")),
             if_match: None,

@@ -77,7 +77,7 @@ async fn a_page_link_is_worth_nothing_elsewhere() {
     refused("Patient?_page=".to_owned()).await;
     let (_, query) = next.split_once('?').unwrap();
     let request = SearchInteraction {
-        base: BASE,
+        base: &BASE,
         scope: SearchScope::Type(resource_type("Patient")),
         query,
         handling: Handling::Strict,
@@ -130,7 +130,7 @@ async fn searches_of_compartments_and_of_all_types() {
     let server = Server::start().await;
     family(&server).await;
     let scope = SearchScope::Compartment { owner: key("Patient/p1"), resource_type: Some(resource_type("Observation")) };
-    let request = SearchInteraction { base: BASE, scope, query: "", handling: Handling::Strict, freshness: Freshness::default() };
+    let request = SearchInteraction { base: &BASE, scope, query: "", handling: Handling::Strict, freshness: Freshness::default() };
     let bundle = json_of(&server.interactions.search(server.access.as_read(), request).await.unwrap().json);
     assert_eq!(ids(&bundle, "match"), ["b1", "b2"]);
     assert_eq!(link(&bundle, "self").unwrap(), format!("{BASE}/Patient/p1/Observation"));
@@ -145,7 +145,7 @@ async fn what_is_not_understood_is_an_error_or_a_warning() {
     assert_eq!(server.search("Patient?nonsense=1").await.unwrap_err().kind, ErrorKind::BadRequest);
     let scope = SearchScope::Type(resource_type("Patient"));
     let request =
-        SearchInteraction { base: BASE, scope, query: "nonsense=1&_id=p1", handling: Handling::Lenient, freshness: Freshness::default() };
+        SearchInteraction { base: &BASE, scope, query: "nonsense=1&_id=p1", handling: Handling::Lenient, freshness: Freshness::default() };
     let bundle = json_of(&server.interactions.search(server.access.as_read(), request).await.unwrap().json);
     assert_eq!(ids(&bundle, "match"), ["p1"]);
     assert_eq!(link(&bundle, "self").unwrap(), format!("{BASE}/Patient?_id=p1"));

@@ -99,7 +99,7 @@ async fn a_view_has_no_version_that_came_later() {
     server.put(patient).await.unwrap();
     let read = async |version: &'static str| {
         let request =
-            VersionReadRequest { base: BASE, key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
+            VersionReadRequest { base: &BASE, key: key("Patient/p"), version, query: "", if_none_match: None, if_modified_since: None };
         server.interactions.vread_in(server.access.as_read(), &view, request).await.map_err(|error| error.kind)
     };
     assert!(read("1").await.is_ok() && read("2").await.is_ok());
@@ -206,7 +206,7 @@ impl ResourceStore for Overtaken {
         let other = self.other.lock().unwrap().take();
         if let Some((interactions, resource)) = other {
             let request = UpdateRequest {
-                base: BASE,
+                base: &BASE,
                 resource_type: resource_type("Patient"),
                 target: Target::Id(ResourceId::parse(resource["id"].as_str().unwrap()).unwrap()),
                 body: resource.to_string().into_bytes(),

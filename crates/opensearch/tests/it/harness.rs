@@ -63,7 +63,7 @@ impl Client {
         let document = Document::parse(json).unwrap();
         let root = document.root();
         let key = key(&format!("{}/{}", root.get_str("resourceType").unwrap(), root.get_str("id").unwrap()));
-        let mut entries = self.extractors.entries(key.resource_type, root, BASE);
+        let mut entries = self.extractors.entries(key.resource_type, root, &BASE);
         entries.push(self.extractors.last_updated_entry(NOW));
         IndexDocument { access: self.write.clone(), key, version: VersionId(version), last_updated: NOW, entries: Some(entries) }
     }

@@ -2,7 +2,7 @@
 
 use fhirpool_fhir::definitions::{SearchParameter, SearchParameterKind, TypeId};
 use fhirpool_fhir::json::{Kind, Value};
-use fhirpool_fhir::{Canonical, Date, DateInterval, Decimal, Definitions, Reference, ResourceId, ResourceKey, ResourceType};
+use fhirpool_fhir::{Canonical, Date, DateInterval, Decimal, Definitions, Reference, ResourceId, ResourceKey, ResourceType, ServiceBase};
 
 use super::sampled::sampled_interval;
 use crate::value::number::{Interval, Unit};
@@ -80,7 +80,7 @@ impl Convert {
     }
 
     /// Gives the values; `resolves_to`: only of references to that type.
-    pub(super) fn convert(self, value: Value<'_>, resolves_to: Option<ResourceType>, base: &str, give: &mut dyn FnMut(Vec<u8>)) {
+    pub(super) fn convert(self, value: Value<'_>, resolves_to: Option<ResourceType>, base: &ServiceBase, give: &mut dyn FnMut(Vec<u8>)) {
         match self {
             Self::Text => with_text(value, &mut |text| give(string::value(text))),
             Self::HumanName => human_name(value, &mut |text| give(string::value(text))),
@@ -184,7 +184,7 @@ fn identifier(identifier: Value<'_>, give: &mut dyn FnMut(Vec<u8>)) {
     }
 }
 
-fn reference_values(reference: Value<'_>, resolves_to: Option<ResourceType>, base: &str, give: &mut dyn FnMut(Vec<u8>)) {
+fn reference_values(reference: Value<'_>, resolves_to: Option<ResourceType>, base: &ServiceBase, give: &mut dyn FnMut(Vec<u8>)) {
     let type_name = reference.get_str("type");
     let type_fits = |name: &str| resolves_to.is_none_or(|sought| sought.name() == name);
     if let Some(text) = reference.get_str("reference").filter(|text| !text.is_empty()) {
@@ -203,7 +203,7 @@ fn reference_values(reference: Value<'_>, resolves_to: Option<ResourceType>, bas
     }
 }
 
-fn literal_reference(parsed: &Reference<'_>, text: &str, base: &str, give: &mut dyn FnMut(Vec<u8>)) {
+fn literal_reference(parsed: &Reference<'_>, text: &str, base: &ServiceBase, give: &mut dyn FnMut(Vec<u8>)) {
     if let Some((key, version)) = parsed.local(base) {
         give(reference::reference_value(key));
         give_all(version.map(|version| reference::version_value(key, version)), give);
@@ -216,7 +216,7 @@ fn literal_reference(parsed: &Reference<'_>, text: &str, base: &str, give: &mut 
     }
 }
 
-fn canonical_values(text: &str, base: &str, give: &mut dyn FnMut(Vec<u8>)) {
+fn canonical_values(text: &str, base: &ServiceBase, give: &mut dyn FnMut(Vec<u8>)) {
     let canonical = Canonical::parse(text);
     if canonical.url.is_empty() {
         return give(reference::url_value(text));

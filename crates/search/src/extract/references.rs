@@ -1,7 +1,7 @@
 //! What references lead to, for `_include`.
 
 use fhirpool_fhir::json::Value;
-use fhirpool_fhir::{Canonical, Reference, ResourceKey, ResourceType, VersionId};
+use fhirpool_fhir::{Canonical, Reference, ResourceKey, ResourceType, ServiceBase, VersionId};
 
 use super::convert::{Convert, resource_key};
 
@@ -25,7 +25,13 @@ pub enum ReferenceTarget {
 }
 
 /// Appends what a value of a reference parameter leads to.
-pub(super) fn targets(convert: Convert, value: Value<'_>, resolves_to: Option<ResourceType>, base: &str, out: &mut Vec<ReferenceTarget>) {
+pub(super) fn targets(
+    convert: Convert,
+    value: Value<'_>,
+    resolves_to: Option<ResourceType>,
+    base: &ServiceBase,
+    out: &mut Vec<ReferenceTarget>,
+) {
     match convert {
         Convert::Reference => {
             let Some(text) = value.get_str("reference") else { return };
@@ -47,7 +53,7 @@ pub(super) fn targets(convert: Convert, value: Value<'_>, resolves_to: Option<Re
     }
 }
 
-fn local(text: &str, base: &str) -> Option<ReferenceTarget> {
+fn local(text: &str, base: &ServiceBase) -> Option<ReferenceTarget> {
     let reference = Reference::parse(text);
     let (key, version) = reference.local(base)?;
     Some(ReferenceTarget::Local { key: key.clone(), version: version.and_then(VersionId::parse) })

@@ -29,7 +29,7 @@ fn type_of(document: &Document) -> ResourceType {
 
 fn entries(json: &str) -> Vec<IndexEntry> {
     let document = Document::parse(json).unwrap();
-    Extractors::new(Definitions::r4()).entries(type_of(&document), document.root(), BASE)
+    Extractors::new(Definitions::r4()).entries(type_of(&document), document.root(), &BASE)
 }
 
 fn values(json: &str, code: &str) -> Vec<Vec<u8>> {
@@ -78,7 +78,7 @@ fn values_of_real_resources_are_well_formed() {
     let mut count = 0;
     for entry in bundle.root().get("entry").unwrap().elements() {
         let resource = entry.get("resource").unwrap();
-        let entries = extractors.entries(resource_type(&resource.get_str("resourceType").unwrap()), resource, BASE);
+        let entries = extractors.entries(resource_type(&resource.get_str("resourceType").unwrap()), resource, &BASE);
         assert!(entries.windows(2).all(|pair| pair[0] < pair[1]));
         for entry in &entries {
             assert!(entry.value.len() <= IndexEntry::VALUE_BYTES_MAX);
@@ -127,7 +127,7 @@ fn references_for_inclusion() {
     let targets = |json: &str, code: &str| {
         let document = Document::parse(json).unwrap();
         let number = definitions.search_parameter(type_of(&document), code).unwrap().number;
-        extractors.references(number, type_of(&document), document.root(), BASE)
+        extractors.references(number, type_of(&document), document.root(), &BASE)
     };
     let json = r##"{"resourceType":"Observation","id":"1","subject":{"reference":"http://127.0.0.1:8080/tenant/demo/Patient/1/_history/3"},
         "performer":[{"reference":"Practitioner/2"},{"reference":"http://other/Practitioner/3"},{"reference":"#c"},{"display":"x"}]}"##;

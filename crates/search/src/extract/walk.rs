@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use fhirpool_fhir::Definitions;
 use fhirpool_fhir::definitions::SearchParameterKind;
 use fhirpool_fhir::json::Value;
+use fhirpool_fhir::{Definitions, ServiceBase};
 use fhirpool_fhirpath::{Context, Item, Node};
 
 use super::Extractors;
@@ -18,13 +18,13 @@ pub(super) struct Walk<'a> {
     definitions: &'a Definitions,
     rules: &'a TypeRules,
     resource: Value<'a>,
-    base: &'a str,
+    base: &'a ServiceBase,
     /// How many more entries it may give.
     left: Cell<usize>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(definitions: &'a Definitions, rules: &'a TypeRules, resource: Value<'a>, base: &'a str) -> Self {
+    pub(super) fn new(definitions: &'a Definitions, rules: &'a TypeRules, resource: Value<'a>, base: &'a ServiceBase) -> Self {
         Self { definitions, rules, resource, base, left: Cell::new(Extractors::ENTRIES_MAX) }
     }
 

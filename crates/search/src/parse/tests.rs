@@ -194,7 +194,7 @@ fn errors_do_not_repeat_values() {
 fn criteria_stand_alone() {
     let definitions = Definitions::r4();
     let patient = ResourceType::parse("Patient").unwrap();
-    let options = Options { base: BASE, handling: Handling::Strict, limits: Limits::default(), now: NOW };
+    let options = Options { base: &BASE, handling: Handling::Strict, limits: Limits::default(), now: NOW };
     let criteria = |query: &str| parse_criteria(&definitions, patient, &decode_query(query).unwrap(), &options);
     assert!(matches!(&*criteria("identifier=a|b&_format=json").unwrap().filter, [Clause::Matches { .. }]));
     for query in ["", "_format=json", "_count=1&name=x", "_include=*&name=x", "_sort=name&name=x"] {

@@ -11,10 +11,11 @@ use fhirpool_authz::TenantId;
 use fhirpool_embedded::maintenance::{self, Extraction};
 use fhirpool_embedded::{KeyRingError, LocalKeyRing};
 use fhirpool_fhir::json::Document;
-use fhirpool_fhir::{Definitions, ResourceBody};
+use fhirpool_fhir::{Definitions, ResourceBody, ServiceBase};
 use fhirpool_search::Extractors;
 
 use super::Failure;
+use crate::config::tenant_addresses;
 use crate::{content_copy, control};
 
 /// A data folder that no server has open.
@@ -48,9 +49,19 @@ pub(super) struct RestoreArguments {
     /// The data folder, in which there is no store
     #[arg(long, env = "FHIRPOOL_DATA")]
     data: PathBuf,
+    #[command(flatten)]
+    bases: BaseArguments,
+}
+
+/// Where the server is reached: absolute references below these URLs are indexed as local.
+#[derive(Debug, clap::Args)]
+struct BaseArguments {
     /// The URL clients reach the server by: absolute references below it are indexed as local
     #[arg(long, env = "FHIRPOOL_BASE_URL", default_value = "")]
     base_url: String,
+    /// Base URLs of tenants, as the setting of a server: absolute references below a tenant's own are indexed as local
+    #[arg(long, env = "FHIRPOOL_TENANT_ADDRESS", value_delimiter = ',')]
+    tenant_address: Vec<String>,
 }
 
 /// What to repair.
@@ -59,9 +70,8 @@ pub(super) struct RepairArguments {
     /// The data folder
     #[arg(long, env = "FHIRPOOL_DATA", default_value = "data")]
     data: PathBuf,
-    /// The URL clients reach the server by: absolute references below it are indexed as local
-    #[arg(long, env = "FHIRPOOL_BASE_URL", default_value = "")]
-    base_url: String,
+    #[command(flatten)]
+    bases: BaseArguments,
 }
 
 /// Keys out of or into a data folder.
@@ -173,7 +183,7 @@ pub(super) fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Failure>
     let keys = existing_keys(&arguments.data)?;
     // Ahead of the store: as long as there is none, a restore that broke off can be done again.
     let files = content_copy::copy_in(&arguments.from, &arguments.data)?;
-    let restored = maintenance::restore(&arguments.data, BufReader::new(from), keys, extraction(&arguments.base_url));
+    let restored = maintenance::restore(&arguments.data, BufReader::new(from), keys, extraction(&arguments.bases)?);
     let summary = in_runtime(restored)??;
     if summary.forgotten > 0 {
         println!("left out {} tenants whose keys were destroyed since the backup was made", summary.forgotten);
@@ -184,7 +194,7 @@ pub(super) fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Failure>
 
 pub(super) fn repair(arguments: &RepairArguments) -> Result<ExitCode, Failure> {
     let keys = existing_keys(&arguments.data)?;
-    let report = in_runtime(maintenance::repair(&arguments.data, keys, extraction(&arguments.base_url)))??;
+    let report = in_runtime(maintenance::repair(&arguments.data, keys, extraction(&arguments.bases)?))??;
     for set_aside in &report.set_aside {
         let file = set_aside.file.as_ref().map(|file| format!(", its bytes are in {}", file.display())).unwrap_or_default();
         println!("{}/{} version {}: {}{file}", set_aside.tenant, set_aside.key, set_aside.version, set_aside.reason);
@@ -206,16 +216,17 @@ fn existing_keys(data: &Path) -> Result<Arc<LocalKeyRing>, Failure> {
     })
 }
 
-/// Makes index entries as a server with this base URL does.
-fn extraction(base_url: &str) -> Extraction {
+/// Makes index entries as a server at these URLs does.
+fn extraction(bases: &BaseArguments) -> Result<Extraction, Failure> {
+    let addresses = tenant_addresses(&bases.base_url, &bases.tenant_address)?;
     let extractors = Arc::new(Extractors::new(Definitions::r4()));
-    let (base_url, entries_of) = (base_url.to_owned(), Arc::clone(&extractors));
+    let entries_of = Arc::clone(&extractors);
     let entries = move |tenant: &fhirpool_authz::TenantId, resource_type, body: &ResourceBody| {
-        let base = format!("{base_url}/tenant/{tenant}");
+        let base = ServiceBase::without_links(addresses.bases(tenant).into());
         // What is stored was parsed before; a body that no longer parses has nothing to be found by.
         Document::parse(body.text.as_bytes()).map(|document| entries_of.entries(resource_type, document.root(), &base)).unwrap_or_default()
     };
-    Extraction { extractors, entries: Arc::new(entries) }
+    Ok(Extraction { extractors, entries: Arc::new(entries) })
 }
 
 fn in_runtime<T>(future: impl Future<Output = T>) -> std::io::Result<T> {

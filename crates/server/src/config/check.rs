@@ -10,6 +10,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_tenants()?;
         self.check_http()?;
+        self.check_addresses()?;
         self.check_telemetry()?;
         self.check_ranges()?;
         match self.profile {

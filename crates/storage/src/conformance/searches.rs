@@ -14,7 +14,7 @@ pub async fn every_case_of_the_meaning_is_answered(fixture: Fixture) {
             let document = Document::parse(*text).unwrap();
             let root = document.root();
             let key = key(&format!("{}/{}", root.get_str("resourceType").unwrap(), root.get_str("id").unwrap()));
-            let entries = extractors().entries(key.resource_type, root, BASE);
+            let entries = extractors().entries(key.resource_type, root, &BASE);
             let content = ChangeContent::Put { body: ResourceBody::prepare(root, &key.id, &[]), entries };
             changes.push(Change { key, method: Method::Put, precondition: Precondition::None, content });
         }

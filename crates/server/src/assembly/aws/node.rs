@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fhirpool_dynamodb::{ClientMarks, DynamoChangeLog, DynamoStore, StorePorts, StoreSettings, StreamFeed};
-use fhirpool_fhir::Definitions;
+use fhirpool_fhir::{Definitions, ServiceBase};
 use fhirpool_indexer::{
-    Clock, Extraction, FreshIndex, FreshIndexParts, FreshnessSettings, IndexerPorts, IndexerSettings, MarkedStore, Recency, Watermarks,
-    base_urls,
+    Clock, Extraction, FreshIndex, FreshIndexParts, FreshnessSettings, IndexerPorts, IndexerSettings, MarkedStore, Recency, TenantBase,
+    Watermarks,
 };
 use fhirpool_search::Extractors;
 
@@ -39,9 +39,9 @@ impl Clock for StoreClock {
 }
 
 impl Node {
-    /// Absolute references below `base_url`, or below `own_url` where that is not set, are local.
+    /// Absolute references below a tenant's own bases are local, and those below `base_url`, or `own_url` where that is not set.
     pub(crate) fn new(config: &Config, services: &Services, own_url: Option<&str>) -> Self {
-        let base = base_urls(Some(config.base_url.as_str()).filter(|url| !url.is_empty()).or(own_url));
+        let base = tenant_base(config, own_url);
         let definitions = Definitions::r4();
         let extractors = Arc::new(Extractors::new(Arc::clone(&definitions)));
         let ports = StorePorts {
@@ -97,6 +97,17 @@ impl Node {
             clock: Arc::clone(&self.clock),
         }
     }
+}
+
+/// Where a tenant is reached, as far as that is known without a request; else nowhere, so that no absolute reference is local.
+fn tenant_base(config: &Config, own_url: Option<&str>) -> TenantBase {
+    let addresses = config.addresses();
+    let own_url = own_url.filter(|_| config.base_url.is_empty()).map(str::to_owned);
+    Arc::new(move |tenant| {
+        let mut urls = addresses.bases(tenant);
+        urls.extend(own_url.iter().map(|url| format!("{url}/tenant/{tenant}")));
+        ServiceBase::without_links(urls.into())
+    })
 }
 
 /// Microseconds since 1970 by the machine's clock.
