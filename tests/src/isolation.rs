@@ -1,6 +1,7 @@
 //! The tenant boundary: what each route answers to whom, and that a tenant's answers tell nothing of another.
 
 mod attacks;
+mod matrix;
 mod sayings;
 mod seed;
 

@@ -11,8 +11,6 @@ mod binary;
 mod hostile;
 #[path = "router/limits.rs"]
 mod limits;
-#[path = "router/matrix.rs"]
-mod matrix;
 #[path = "router/negotiation.rs"]
 mod negotiation;
 #[path = "router/quotas.rs"]

@@ -89,27 +89,29 @@ impl TestServer {
 
     /// A token of someone with these groups.
     pub fn token_for(&self, tenant: &str, subject: &str, groups: &[&str]) -> String {
-        let request = TokenRequest {
-            tenant: TenantId::parse(tenant).unwrap(),
-            subject: subject.to_owned(),
-            groups: groups.iter().map(|&group| group.to_owned()).collect(),
-            scopes: Vec::new(),
-            ttl_s: 3_600,
-        };
-        self.server.token(&request).expect("servers of tests have an issuer of their own").unwrap()
+        self.launched(tenant, subject, groups, &[], &Launch::default())
     }
 
     /// A token of the same someone with scopes instead of groups, launched for a patient.
     pub fn token_with_scopes(&self, tenant: &str, scopes: &[&str], patient: &str) -> String {
+        self.launched_token(tenant, &[], scopes, &Launch { patient: ResourceId::parse(patient), ..Launch::default() })
+    }
+
+    /// A token of the same someone with these groups and scopes, launched in this context.
+    pub fn launched_token(&self, tenant: &str, groups: &[&str], scopes: &[&str], launch: &Launch) -> String {
+        self.launched(tenant, "tester", groups, scopes, launch)
+    }
+
+    fn launched(&self, tenant: &str, subject: &str, groups: &[&str], scopes: &[&str], launch: &Launch) -> String {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         let request = TokenRequest {
             tenant: TenantId::parse(tenant).unwrap(),
-            subject: "tester".to_owned(),
-            groups: Vec::new(),
-            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            subject: subject.to_owned(),
+            groups: texts(groups),
+            scopes: texts(scopes),
             ttl_s: 3_600,
         };
-        let launch = Launch { patient: ResourceId::parse(patient), ..Launch::default() };
-        self.server.launched_token(&request, &launch).expect("servers of tests have an issuer of their own").unwrap()
+        self.server.launched_token(&request, launch).expect("servers of tests have an issuer of their own").unwrap()
     }
 
     /// A client for the administration of tenants.

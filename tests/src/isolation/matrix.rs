@@ -1,14 +1,18 @@
-//! Who gets which answer where: every route of the table, tried by every kind of token.
+//! Who gets which answer where: every route of the table, tried by every kind of token, on each profile.
 //!
 //! A row says what a route needs and answers; a column says what a kind of token may do. What a cell must answer follows from
 //! both, not from the code that decides.
 
-use axum::body::Body;
 use fhirpool_api::routes::{ROUTES, Route};
 use fhirpool_authz::{Interaction, Launch};
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType};
+use fhirpool_server::config::{Given, Profile};
+use fhirpool_testkit::{Client, TestServer};
+use futures_util::future::join_all;
 
-use crate::support::{Api, token_of};
+use crate::profiles::on_each_profile;
+
+on_each_profile!(every_route_answers_every_kind_of_token_as_its_row_says);
 
 /// What of a type someone may do something with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,13 +115,13 @@ struct Column {
 }
 
 impl Column {
-    fn token(&self) -> String {
+    fn token(&self, server: &TestServer) -> String {
         let key = |text: &str| {
             let (name, id) = text.split_once('/').unwrap();
             ResourceKey::new(ResourceType::parse(name).unwrap(), ResourceId::parse(id).unwrap())
         };
         let launch = Launch { patient: self.patient.and_then(ResourceId::parse), encounter: None, user: self.user.map(key) };
-        token_of("acme", self.groups, self.scopes, &launch, 0)
+        server.launched_token("acme", self.groups, self.scopes, &launch)
     }
 }
 
@@ -224,9 +228,9 @@ fn expected(row: &Row, column: &Column) -> u16 {
     }
 }
 
-fn path_of(route: &Route) -> String {
+fn path_of(route: &Route, tenant: &str) -> String {
     let names =
-        [("tenant", "acme"), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
+        [("tenant", tenant), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
     let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
     match (route.method.as_str(), route.pattern) {
         ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
@@ -256,44 +260,62 @@ fn request(route: &Route) -> (&'static str, String) {
     }
 }
 
-async fn call(api: &Api, route: &Route, token: &str) -> (u16, String) {
+async fn call(server: &TestServer, route: &Route, tenant: &str, token: &str) -> (u16, String) {
     let (content_type, body) = request(route);
-    let authorization = if token.is_empty() { String::new() } else { format!("Bearer {token}") };
-    let headers = [("authorization", authorization.as_str()), ("content-type", content_type)];
-    let answer = api.send(route.method.as_str(), &path_of(route), &headers, Body::from(body)).await;
-    (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+    let client = Client::new(server.root(), Some(token.to_owned()));
+    let answer = client.send(route.method.as_str(), &path_of(route, tenant), &[("content-type", content_type)], body).await;
+    (answer.status, answer.text())
 }
 
 /// Puts back what requests have changed.
-async fn restore(api: &Api) {
+async fn restore(all: &Client) {
     for (id, family, identifier) in [("p", "Mine", "x"), ("q", "Other", "y")] {
-        assert!(api.put_json("PUT", &format!("Patient/{id}"), &[], &patient(id, family, identifier)).await.status.is_success());
+        assert!(all.put(&format!("Patient/{id}"), patient(id, family, identifier)).await.status < 300);
     }
 }
 
-#[tokio::test]
-async fn every_route_answers_every_kind_of_token_as_its_row_says() {
-    let api = Api::new().await;
+async fn every_route_answers_every_kind_of_token_as_its_row_says(profile: Profile) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "scopes_alone = true\n").unwrap();
+    let given = Given { access_file: Some(file.path().to_owned()), ..Given::default() };
+    let server = TestServer::start_on(profile, &["acme", "closed"], given).await;
+    let all = server.client("acme");
+    restore(&all).await;
     let observation = r#"{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p"}}"#;
-    assert!(api.put_json("PUT", "Observation/o", &[], observation).await.status.is_success());
-    let stranger = token_of("other", &["practitioner"], &["system/*.cruds"], &Launch::default(), 0);
-    let tokens: Vec<String> = COLUMNS.iter().map(Column::token).collect();
+    assert!(all.put("Observation/o", observation).await.status < 300);
+    restore(&server.client("closed")).await;
+    assert_eq!(server.administrator().post("/admin/tenants/closed/$suspend", "").await.status, 200);
+    assert_eq!(server.client("closed").get("Patient/p").await.status, 403, "this node has done it itself");
+    let tokens: Vec<String> = COLUMNS.iter().map(|column| column.token(&server)).collect();
+    let mut failures = Vec::new();
     for route in ROUTES {
         let rows: Vec<&Row> = ROWS.iter().filter(|row| row.route == (route.method.as_str(), route.pattern)).collect();
         let [row] = rows.as_slice() else { panic!("{} {} has {} rows in the matrix", route.method, route.pattern, rows.len()) };
         let is_open = row.needs.is_empty();
         let is_administration = route.pattern.starts_with("/admin/");
         assert_eq!((is_open, is_administration && is_open), (route.is_open() || is_administration, route.action.is_administration()));
-        for (token, closed) in [("", 401), (stranger.as_str(), 404)] {
-            let (status, body) = call(&api, route, token).await;
-            assert_eq!(status, if is_open { row.done } else { closed }, "{} {}: {body}", route.method, route.pattern);
-        }
-        for (column, token) in COLUMNS.iter().zip(&tokens) {
-            restore(&api).await;
-            let (status, body) = call(&api, route, token).await;
-            let kind = (column.groups, column.scopes, column.patient, column.user);
-            assert_eq!(status, expected(row, column), "{} {} by {kind:?}: {body}", route.method, route.pattern);
+        let mut check = |by: String, (status, body): (u16, String), expected: u16| {
+            if status != expected {
+                failures.push(format!("{} {} by {by}: {status} instead of {expected}: {body}", route.method, route.pattern));
+            }
+        };
+        // Of a tenant that is suspended nothing is opened by its tokens.
+        let answer = call(&server, route, "closed", &server.token("closed")).await;
+        check("a token of a suspended tenant".to_owned(), answer, if is_open { row.done } else { 403 });
+        // Those that only look do not meet each other.
+        let at_once = if route.method == "GET" { COLUMNS.len() } else { 1 };
+        for (columns, tokens) in COLUMNS.chunks(at_once).zip(tokens.chunks(at_once)) {
+            let answers = join_all(tokens.iter().map(|token| call(&server, route, "acme", token))).await;
+            let may_have_changed = route.method != "GET" && answers.iter().any(|(status, _)| *status < 300);
+            for (column, answer) in columns.iter().zip(answers) {
+                check(format!("{:?}", (column.groups, column.scopes, column.patient, column.user)), answer, expected(row, column));
+            }
+            if may_have_changed {
+                restore(&all).await;
+            }
         }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(ROWS.len(), ROUTES.len(), "rows for routes that are gone");
+    server.stop().await;
 }
