@@ -191,8 +191,8 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
     // What the group is for, and that it is for this tenant's own.
     let day = "date=ge2026-01-01&date=lt2026-01-02";
     for (name, client) in &callers {
-        let log = client.get(&format!("/tenant/home/AuditEvent?{day}")).await.status;
-        let others = client.get(&format!("/tenant/away/AuditEvent?{day}")).await.status;
+        let of = async |tenant: &str| client.get(&format!("/tenant/{tenant}/AuditEvent?{day}")).await.status;
+        let (log, others) = (of("home").await, of("away").await);
         let expected = match *name {
             "nobody" | "an administrator of tenants" => (401, 401),
             "a stranger" => (404, 200),
