@@ -4,6 +4,7 @@
 
 mod addresses;
 mod audit;
+mod audit_expiry;
 mod crash;
 mod differential;
 mod edges;

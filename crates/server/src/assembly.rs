@@ -20,8 +20,8 @@ use fhirpool_authz::{Launch, LocalIssuer, LocalKeyError, TenantId, TokenRequest,
 use fhirpool_interactions::{
     CapabilityCache, Clock, Interactions, Limits, PageTokens, Randomness, SystemClock, SystemRandomness, UuidV7Ids,
 };
-use fhirpool_storage::KeyRing;
 use fhirpool_storage::tenants::{TenantDirectory, TenantState, register_tenant};
+use fhirpool_storage::{AuditLog, KeyRing};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -94,6 +94,7 @@ pub struct Server {
     watching: Vec<JoinHandle<()>>,
     audit: Option<AuditTrail>,
     keys: Arc<dyn KeyRing>,
+    audit_log: Arc<dyn AuditLog>,
     /// How long a stop waits for what is under way.
     drain_time_max: Duration,
     stop_parts: Stop,
@@ -166,8 +167,8 @@ impl Server {
             Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
             None => NodeQuotas::alone(access_file.quotas),
         };
-        let keys = Arc::clone(&parts.keys);
-        let audit = audit::start(&config, Arc::clone(&parts.audit_log), Arc::clone(&keys))?;
+        let (keys, audit_log) = (Arc::clone(&parts.keys), Arc::clone(&parts.audit_log));
+        let audit = audit::start(&config, Arc::clone(&audit_log), Arc::clone(&keys))?;
         if let Some(audit) = &audit {
             parts.administration.set_audit(audit.clone());
         }
@@ -175,7 +176,7 @@ impl Server {
         let router = fhirpool_api::router(Arc::new(state));
         let requests = requests.serve(Listen::new(&config, router, tls));
         let drain_time_max = Duration::from_secs(config.drain_seconds_max);
-        Ok(Self { https, issuer, requests, metrics, watching, audit, keys, drain_time_max, stop_parts })
+        Ok(Self { https, issuer, requests, metrics, watching, audit, keys, audit_log, drain_time_max, stop_parts })
     }
 
     /// Where it listens.
@@ -211,6 +212,11 @@ impl Server {
     /// The tenants' keys as this process knows them.
     pub fn key_ring(&self) -> &Arc<dyn KeyRing> {
         &self.keys
+    }
+
+    /// The logs of accesses. Where this process notes accesses, nobody else may append to them.
+    pub fn audit_log(&self) -> &Arc<dyn AuditLog> {
+        &self.audit_log
     }
 
     /// Takes no more connections, lets requests under way finish within the drain time, closes the parts.

@@ -6,7 +6,7 @@ use fhirpool_authz::{Launch, TenantId, TokenRequest};
 use fhirpool_fhir::ResourceId;
 use fhirpool_server::Server;
 use fhirpool_server::config::{Config, Given, Profile};
-use fhirpool_storage::{KeyEpoch, StorageError};
+use fhirpool_storage::{AuditLog, KeyEpoch, KeyRing, StorageError};
 
 use crate::{Client, Deployment};
 
@@ -129,6 +129,11 @@ impl TestServer {
     /// Whether this server can open what a key of the tenant has sealed.
     pub async fn can_open(&self, tenant: &str, epoch: KeyEpoch) -> Result<(), StorageError> {
         self.server.key_ring().unwrap(&TenantId::parse(tenant).unwrap(), epoch).await.map(drop)
+    }
+
+    /// The logs of accesses, and the keys that they are sealed with.
+    pub fn audit_ports(&self) -> (Arc<dyn AuditLog>, Arc<dyn KeyRing>) {
+        (Arc::clone(self.server.audit_log()), Arc::clone(self.server.key_ring()))
     }
 
     /// A practitioner's client of a tenant.
