@@ -3,6 +3,7 @@
 //! What is done to a tenant is noted in its log of accesses, as what administrators do over HTTP is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fhirpool_audit::{Access, Activity};
 use fhirpool_authz::{Administrator, TenantId};
@@ -114,7 +115,8 @@ impl Administration {
         }
     }
 
-    /// Ends when the record is kept, where there is a log for it.
+    /// Ends when the record is kept, where there is a log for it. What was done is not undone for a log that cannot be written: the
+    /// record waits on where there was room for it, and the operator does not.
     async fn note_access(&self, tenant: &TenantId, activity: Activity, status: u16, operator: &Administrator) {
         let (issuer, subject, action) = (operator.issuer(), operator.subject(), activity.code());
         let request_id = new_request_id();
@@ -122,24 +124,29 @@ impl Administration {
         let Some(trail) = self.audit.get() else { return };
         let access =
             Access { administrator: Some(operator), ..Access::of_administration(activity, status, SystemClock.now(), &request_id) };
-        if let Some(kept) = trail.note_change(trail.room().await, tenant, &access) {
-            // Without an answer the trail has ended, which it tells.
-            let _ = kept.await;
+        let noted = async {
+            if let Some(kept) = trail.note_change(trail.room().await, tenant, &access) {
+                // Without an answer the trail has ended, which it tells.
+                let _ = kept.await;
+            }
+        };
+        if tokio::time::timeout(KEEP_TIME_MAX, noted).await.is_err() {
+            tracing::error!(%tenant, action, request_id, "the record of what was done to a tenant is not kept yet");
         }
     }
 
     /// Writes what is not kept yet of what was noted; for a process that is about to end.
     pub(crate) async fn finish(&self) {
         if let Some(trail) = self.audit.get()
-            && !trail.close(CLOSE_TIME_MAX).await
+            && !trail.close(KEEP_TIME_MAX).await
         {
             tracing::error!("what was done could not be noted in time");
         }
     }
 }
 
-/// So long a command waits for a log that cannot be written.
-const CLOSE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// So long an operator waits for a log that cannot be written.
+const KEEP_TIME_MAX: Duration = Duration::from_secs(10);
 
 fn read_id(id: &str) -> Result<TenantId, String> {
     TenantId::parse(id).ok_or_else(|| "tenant: allowed are 1 to 64 letters, digits, `-` and `_`".to_owned())
