@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fhirpool_server::config::{Given, Profile};
+use fhirpool_server::config::{ContentDelivery, Given, Profile};
 use fhirpool_testkit::{Scenario, TestServer, run_scenario};
 
 use crate::profiles::on_each_profile;
@@ -29,5 +29,15 @@ async fn every_scenario_is_answered_as_written(profile: Profile) {
         failures.extend(found.iter().map(|failure| format!("{name}: {failure}")));
     }
     assert!(failures.is_empty(), "{}\n{} lines about {steps} steps", failures.join("\n"), failures.len());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_through_the_server_is_answered_as_written() {
+    let given = Given { content_delivery: Some(ContentDelivery::Server), ..Given::default() };
+    let server = TestServer::start_on(Profile::Aws, &["binary"], given).await;
+    let scenario = Scenario::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/binary.toml"));
+    let failures = run_scenario(&scenario, &server.client("binary")).await;
+    assert!(failures.is_empty(), "{failures:#?}");
     server.stop().await;
 }

@@ -4,8 +4,9 @@
 //! | module | duty |
 //! |---|---|
 //! | `object` | names of objects, made from an access |
+//! | `signing` | URLs of the server's own |
 //! | `seal` | the format of sealed content |
-//! | `s3` | a bucket; what clients upload by URL lies there under the bucket's own encryption |
+//! | `s3` | a bucket; what clients upload to S3 by URL lies there under the bucket's own encryption, what comes through the server sealed |
 //! | `local` | files; all of them sealed, uploads too |
 //!
 //! # Invariants
@@ -20,7 +21,9 @@ mod object;
 #[cfg(feature = "s3")]
 mod s3;
 mod seal;
+mod signing;
 
 pub use local::{LocalContent, LocalSettings, OpenError};
 #[cfg(feature = "s3")]
-pub use s3::{S3Content, S3Settings};
+pub use s3::{Delivery, S3Content, S3Settings, ServedS3Content};
+pub use signing::NowSeconds;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fhirpool_authz::{Principal, ReadAccess, WriteAccess};
+use fhirpool_authz::{ReadAccess, WriteAccess};
 use fhirpool_storage::{
     ContentInfo, ContentName, ContentStore, ContentStream, KeyRing, Result, SignedAddress, SignedContent, StorageError, Upload,
     UploadOutcome, UploadTerms,
@@ -15,18 +15,15 @@ use tokio::io::AsyncReadExt;
 
 use crate::object::ObjectName;
 use crate::seal::{self, Head, Opener, Sealer};
+use crate::signing::{Granted, NowSeconds, Signing};
 
 mod files;
 mod purge;
 #[cfg(test)]
 mod tests;
-mod url;
+mod url_key;
 
 use files::{Files, NewFile};
-use url::{Method, Terms, UrlKey};
-
-/// Tells the time in seconds since 1970.
-pub type NowSeconds = dyn Fn() -> i64 + Send + Sync;
 
 /// Settings of [`LocalContent`].
 #[derive(Debug, Clone)]
@@ -51,10 +48,8 @@ pub enum OpenError {
 /// Content in files.
 pub struct LocalContent {
     files: Arc<Files>,
-    urls: UrlKey,
+    signing: Signing,
     keys: Arc<dyn KeyRing>,
-    now: Arc<NowSeconds>,
-    length_max: u64,
 }
 
 impl std::fmt::Debug for LocalContent {
@@ -70,33 +65,13 @@ impl LocalContent {
     /// Opens the folder. One process has it at a time: its caller holds the data folder's lock.
     pub fn open(settings: &LocalSettings, keys: Arc<dyn KeyRing>, now: Arc<NowSeconds>) -> std::result::Result<Self, OpenError> {
         let files = Files::open(&settings.folder)?;
-        let urls = UrlKey::load_or_create(&settings.folder)?;
-        Ok(Self { files: Arc::new(files), urls, keys, now, length_max: settings.length_max })
-    }
-
-    /// The terms of a URL that was signed here and is still good.
-    fn check(&self, method: Method, address: &SignedAddress<'_>) -> Result<Terms> {
-        let object = Self::object(address)?.1;
-        let terms = self.urls.check(method, &object, address.query).ok_or(StorageError::Denied)?;
-        if terms.expires_s < (self.now)() { Err(StorageError::Denied) } else { Ok(terms) }
-    }
-
-    /// What a URL leads to, in the name of the server, which signed it.
-    fn object(address: &SignedAddress<'_>) -> Result<(WriteAccess, ObjectName)> {
-        let access = WriteAccess::authorize(&Principal::operator(address.tenant.clone()), address.tenant);
-        let access = access.map_err(|_| StorageError::Denied)?;
-        let name = ContentName::Binary { id: address.id.clone(), version: address.version };
-        let object = ObjectName::to_write(&access, &name)?;
-        Ok((access, object))
-    }
-
-    fn url(&self, method: Method, object: &ObjectName, content_type: &str, length: Option<u64>, ttl_s: u32) -> Result<String> {
-        let terms = Terms { expires_s: (self.now)() + i64::from(ttl_s), content_type: content_type.to_owned(), length };
-        self.urls.sign(method, object, &terms)
+        let signing = Signing::new(&url_key::load_or_create(&settings.folder)?, now, settings.length_max);
+        Ok(Self { files: Arc::new(files), signing, keys })
     }
 
     /// Takes an upload into a file that is not there yet for anyone else.
-    async fn receive(&self, access: &WriteAccess, object: &ObjectName, terms: &Terms, mut bytes: ContentStream) -> Result<Received> {
+    async fn receive(&self, granted: &Granted, mut bytes: ContentStream) -> Result<Received> {
+        let (Granted { access, object, terms, .. }, length_max) = (granted, self.signing.length_max());
         let tenant = access.tenant();
         let (mut sealer, head) = Sealer::begin(&*self.keys, tenant, object, &terms.content_type).await?;
         let mut file = NewFile::create(&self.files).await?;
@@ -104,10 +79,10 @@ impl LocalContent {
         while let Some(piece) = bytes.next().await {
             let piece = piece?;
             length += piece.len() as u64;
-            if length > terms.length.unwrap_or(self.length_max).min(self.length_max) {
+            if length > terms.length.unwrap_or(length_max).min(length_max) {
                 return Ok(Received::Refused(match terms.length {
-                    Some(announced) if announced <= self.length_max => UploadOutcome::OtherLength,
-                    _ => UploadOutcome::TooLarge(self.length_max),
+                    Some(announced) if announced <= length_max => UploadOutcome::OtherLength,
+                    _ => UploadOutcome::TooLarge(length_max),
                 }));
             }
             sealer.push(&piece, &mut out);
@@ -132,12 +107,12 @@ enum Received {
 impl ContentStore for LocalContent {
     async fn sign_upload(&self, access: &WriteAccess, name: &ContentName, terms: &UploadTerms) -> Result<String> {
         let object = ObjectName::to_write(access, name)?;
-        self.url(Method::Put, &object, &terms.content_type, terms.length, terms.ttl_s)
+        self.signing.upload_url(&object, terms)
     }
 
     async fn sign_download(&self, access: &ReadAccess, name: &ContentName, info: &ContentInfo, ttl_s: u32) -> Result<String> {
         let object = ObjectName::to_read(access, name)?;
-        self.url(Method::Get, &object, &info.content_type, None, ttl_s)
+        self.signing.download_url(&object, info, ttl_s)
     }
 
     async fn info(&self, access: &ReadAccess, name: &ContentName) -> Result<Option<ContentInfo>> {
@@ -181,44 +156,32 @@ impl ContentStore for LocalContent {
 #[async_trait]
 impl SignedContent for LocalContent {
     async fn upload(&self, address: &SignedAddress<'_>, upload: Upload<'_>) -> Result<UploadOutcome> {
-        let terms = self.check(Method::Put, address)?;
-        let (access, object) = Self::object(address)?;
-        if upload.content_type.unwrap_or_default() != terms.content_type {
-            return Err(StorageError::Denied);
-        }
-        match (terms.length, upload.length) {
-            (Some(signed), Some(announced)) if signed != announced => return Err(StorageError::Denied),
-            (None, Some(announced)) if announced > self.length_max => return Ok(UploadOutcome::TooLarge(self.length_max)),
-            _ => {}
-        }
-        if self.files.read(&object).await?.is_some() {
+        let granted = match self.signing.check_upload(address, &upload)? {
+            Ok(granted) => granted,
+            Err(outcome) => return Ok(outcome),
+        };
+        if self.files.read(&granted.object).await?.is_some() {
             return Ok(UploadOutcome::AlreadyThere);
         }
-        match self.receive(&access, &object, &terms, upload.bytes).await? {
+        match self.receive(&granted, upload.bytes).await? {
             Received::Refused(outcome) => Ok(outcome),
-            Received::Whole(file) => Ok(if file.add(&object).await? { UploadOutcome::Stored } else { UploadOutcome::AlreadyThere }),
+            Received::Whole(file) => Ok(if file.add(&granted.object).await? { UploadOutcome::Stored } else { UploadOutcome::AlreadyThere }),
         }
     }
 
     async fn download(&self, address: &SignedAddress<'_>) -> Result<Option<(ContentInfo, ContentStream)>> {
-        let terms = self.check(Method::Get, address)?;
-        let (_, object) = Self::object(address)?;
+        let Granted { object, terms, .. } = self.signing.check_download(address)?;
         let Some(opened) = self.files.read(&object).await? else { return Ok(None) };
         let info = ContentInfo { content_type: terms.content_type, ..info_of(&opened.head, opened.length)? };
         let opener = Opener::begin(&*self.keys, address.tenant, &object, &opened.head).await?;
-        let state = Some((opener, opened.file, opened.ahead));
-        let stream = stream::try_unfold(state, async |state| {
-            let Some((mut opener, mut file, sealed)) = state else { return Ok(None) };
-            let mut out = Vec::with_capacity(PIECE_LENGTH);
-            if sealed.is_empty() {
-                opener.finish(&mut out)?;
-                return Ok(Some((Bytes::from(out), None)));
+        let sealed = stream::try_unfold((opened.file, opened.ahead), async |(mut file, piece)| {
+            if piece.is_empty() {
+                return Ok(None);
             }
-            opener.push(&sealed, &mut out)?;
-            let sealed = read_piece(&mut file, sealed).await?;
-            Ok(Some((Bytes::from(out), Some((opener, file, sealed)))))
+            let next = read_piece(&mut file, Vec::new()).await?;
+            Ok(Some((Bytes::from(piece), (file, next))))
         });
-        Ok(Some((info, Box::pin(stream))))
+        Ok(Some((info, seal::opened(opener, Box::pin(sealed)))))
     }
 }
 

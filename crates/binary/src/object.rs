@@ -7,12 +7,14 @@ use fhirpool_storage::{ContentName, Result, StorageError};
 /// Longest name of a body, in bytes.
 const BODY_NAME_BYTES_MAX: usize = 512;
 
-/// An object's name: `tenant/<tenant>/Binary/<id>/<version>` or `tenant/<tenant>/body/<name>`.
+/// An object's name: `tenant/<tenant>/Binary/<id>/<version>`, the same with `sealed` for `Binary`, or `tenant/<tenant>/body/<name>`.
 ///
 /// Neither a tenant nor a part of a name can be empty, `.` or `..`, or hold a `/`: no name leads out of its tenant's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectName {
     text: String,
+    /// Where what is behind the tenant begins.
+    own_at: usize,
     is_body: bool,
 }
 
@@ -39,21 +41,41 @@ impl ObjectName {
         if !is_allowed {
             return Err(StorageError::Denied);
         }
-        let (text, is_body) = match name {
+        let mut text = prefix_of(tenant);
+        let own_at = text.len();
+        let is_body = match name {
             // An id may be a full stop or two; `_` is in no id.
             ContentName::Binary { id, version } => {
                 let escape = if matches!(id.as_str(), "." | "..") { "_" } else { "" };
-                (format!("tenant/{tenant}/Binary/{escape}{id}/{version}"), false)
+                text.push_str(&format!("Binary/{escape}{id}/{version}"));
+                false
             }
-            ContentName::Body(name) if is_body_name(name) => (format!("tenant/{tenant}/body/{name}"), true),
+            ContentName::Body(name) if is_body_name(name) => {
+                text.push_str("body/");
+                text.push_str(name);
+                true
+            }
             ContentName::Body(_) => return Err(StorageError::Denied),
         };
-        Ok(Self { text, is_body })
+        Ok(Self { text, own_at, is_body })
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The name behind the tenant's.
+    pub fn own(&self) -> &str {
+        &self.text[self.own_at..]
+    }
+
+    /// Where the content of this Binary lies that the server has sealed.
+    #[cfg(feature = "s3")]
+    pub fn sealed(&self) -> Result<Self> {
+        let behind = self.own().strip_prefix("Binary").ok_or(StorageError::Denied)?;
+        let text = format!("{}sealed{behind}", &self.text[..self.own_at]);
+        Ok(Self { text, own_at: self.own_at, is_body: true })
     }
 
     /// Whether it is the server's own and not the aim of URLs.
@@ -104,6 +126,15 @@ mod tests {
     fn names_begin_with_the_tenant() {
         assert_eq!(of_acme(&binary_of("a.b")).unwrap().as_str(), "tenant/acme/Binary/a.b/3");
         assert_eq!(of_acme(&ContentName::Body("v/1_x".into())).unwrap().as_str(), "tenant/acme/body/v/1_x");
+        assert_eq!(of_acme(&binary_of("Binary")).unwrap().own(), "Binary/Binary/3");
+    }
+
+    #[test]
+    #[cfg(feature = "s3")]
+    fn what_is_sealed_has_a_name_of_its_own() {
+        let sealed = of_acme(&binary_of("..")).unwrap().sealed().unwrap();
+        assert_eq!((sealed.as_str(), sealed.for_url()), ("tenant/acme/sealed/_../3", Err(StorageError::Denied)));
+        assert_eq!(of_acme(&ContentName::Body("a".into())).unwrap().sealed(), Err(StorageError::Denied));
     }
 
     #[test]

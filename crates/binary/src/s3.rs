@@ -1,7 +1,7 @@
-//! [`S3Content`]: content in a bucket.
+//! [`S3Content`]: content in a bucket; [`ServedS3Content`]: the same, where clients come to the server for it.
 //!
 //! What a client uploads by URL lies there as it was sent, under the bucket's own encryption; what the server puts there is
-//! sealed under the tenant's key. The bucket keeps versions, and the first version of an object is the one that counts: whoever
+//! sealed under the tenant's key, also what clients send through it. The bucket keeps versions, and the first version of an object is the one that counts: whoever
 //! uses an upload URL again changes nothing. Where the endpoint has no versions (some local stacks) the object is what it is.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
-use fhirpool_authz::{ReadAccess, WriteAccess};
+use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
 use fhirpool_storage::{ContentInfo, ContentName, ContentStore, KeyRing, Result, StorageError, UploadTerms};
 
 use crate::object::ObjectName;
@@ -22,10 +22,12 @@ use crate::seal;
 mod bucket;
 mod client;
 mod purge;
+mod served;
 mod versions;
 
 pub use client::S3Settings;
 use client::{failure, is_missing};
+pub use served::{Delivery, ServedS3Content};
 
 /// Sealing adds this much at most: a head, and a tag for each chunk.
 const SEAL_ROOM: u64 = 2048;
@@ -72,12 +74,12 @@ impl S3Content {
         }
     }
 
-    /// The clear length of what the server has sealed.
-    async fn clear_info(&self, access: &ReadAccess, name: &ContentName, info: ContentInfo) -> Result<Option<ContentInfo>> {
+    /// What an object of the server's own is, by its clear bytes. Such have names of their own: there is no second version.
+    async fn sealed_info(&self, object: &ObjectName) -> Result<Option<ContentInfo>> {
+        let Some(info) = self.head(object, None).await? else { return Ok(None) };
         // The head tells the content type; it is short, and the object as a whole is read right after by most callers.
-        let object = ObjectName::to_read(access, name)?;
         let range = format!("bytes=0-{}", seal::HEAD_LENGTH_MIN + seal::CONTENT_TYPE_BYTES_MAX - 1);
-        let request = self.client.get_object().bucket(self.bucket()).key(object.as_str()).set_version_id(version_of(&info)).range(range);
+        let request = self.client.get_object().bucket(self.bucket()).key(object.as_str()).range(range);
         let found = match request.send().await {
             Ok(found) => found,
             Err(error) if is_missing(&error) => return Ok(None),
@@ -86,6 +88,22 @@ impl S3Content {
         let ahead = collect(found.body, SEAL_ROOM).await?;
         let head = seal::Head::read(&ahead)?.ok_or_else(|| seal::damaged("it is cut off"))?;
         Ok(Some(ContentInfo { length: head.clear_length(info.length)?, content_type: head.content_type, ..info }))
+    }
+
+    /// The clear bytes of an object of the server's own.
+    async fn get_sealed(&self, tenant: &TenantId, object: &ObjectName, length_max: u64) -> Result<Option<Bytes>> {
+        let Some(body) = self.get_object(object, None).await? else { return Ok(None) };
+        let sealed = collect(body, length_max.saturating_add(length_max / 1024).saturating_add(SEAL_ROOM)).await?;
+        let clear = seal::open(&*self.keys, tenant, object, &sealed).await?;
+        if clear.len() as u64 > length_max { Err(too_large()) } else { Ok(Some(clear)) }
+    }
+
+    async fn get_object(&self, object: &ObjectName, version: Option<String>) -> Result<Option<ByteStream>> {
+        match self.client.get_object().bucket(self.bucket()).key(object.as_str()).set_version_id(version).send().await {
+            Ok(found) => Ok(Some(found.body)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(failure("GetObject", &error)),
+        }
     }
 
     fn has_versions(&self) -> bool {
@@ -114,11 +132,7 @@ impl ContentStore for S3Content {
     async fn info(&self, access: &ReadAccess, name: &ContentName) -> Result<Option<ContentInfo>> {
         let object = ObjectName::to_read(access, name)?;
         if object.is_body() {
-            // The server's own objects have names of their own: there is no second version.
-            return match self.head(&object, None).await? {
-                Some(info) => self.clear_info(access, name, info).await,
-                None => Ok(None),
-            };
+            return self.sealed_info(&object).await;
         }
         match self.first_version(&object).await? {
             versions::First::Version(version) => self.head(&object, Some(&version)).await,
@@ -141,18 +155,13 @@ impl ContentStore for S3Content {
 
     async fn get(&self, access: &ReadAccess, name: &ContentName, info: &ContentInfo, length_max: u64) -> Result<Option<Bytes>> {
         let object = ObjectName::to_read(access, name)?;
-        let request = self.client.get_object().bucket(self.bucket()).key(object.as_str()).set_version_id(version_of(info));
-        let found = match request.send().await {
-            Ok(found) => found,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(failure("GetObject", &error)),
-        };
-        if !object.is_body() {
-            return Ok(Some(collect(found.body, length_max).await?));
+        if object.is_body() {
+            return self.get_sealed(access.tenant(), &object, length_max).await;
         }
-        let sealed = collect(found.body, length_max.saturating_add(length_max / 1024).saturating_add(SEAL_ROOM)).await?;
-        let clear = seal::open(&*self.keys, access.tenant(), &object, &sealed).await?;
-        if clear.len() as u64 > length_max { Err(too_large()) } else { Ok(Some(clear)) }
+        match self.get_object(&object, version_of(info)).await? {
+            Some(body) => Ok(Some(collect(body, length_max).await?)),
+            None => Ok(None),
+        }
     }
 
     async fn delete(&self, access: &WriteAccess, name: &ContentName) -> Result<()> {

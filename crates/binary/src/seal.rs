@@ -14,7 +14,8 @@
 
 use bytes::Bytes;
 use fhirpool_authz::TenantId;
-use fhirpool_storage::{KeyEpoch, KeyRing, Result, StorageError, TenantKey};
+use fhirpool_storage::{ContentStream, KeyEpoch, KeyRing, Result, StorageError, TenantKey};
+use futures_util::{StreamExt, stream};
 use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -173,6 +174,29 @@ impl Opener {
         self.number += 1;
         Ok(())
     }
+}
+
+/// The clear bytes of what comes behind a head, as they come.
+pub(crate) fn opened(opener: Opener, sealed: ContentStream) -> ContentStream {
+    let clear = stream::try_unfold(Some((opener, sealed)), async |state| {
+        let Some((mut opener, mut sealed)) = state else { return Ok(None) };
+        let mut out = Vec::new();
+        while out.is_empty() {
+            let Some(piece) = sealed.next().await else {
+                opener.finish(&mut out)?;
+                return Ok(Some((Bytes::from(out), None)));
+            };
+            opener.push(&piece?, &mut out)?;
+        }
+        Ok(Some((Bytes::from(out), Some((opener, sealed)))))
+    });
+    Box::pin(clear)
+}
+
+/// How many bytes an object has with a head of this length and so many clear ones.
+#[cfg(feature = "s3")]
+pub(crate) fn sealed_length(head_length: usize, clear_length: u64) -> u64 {
+    head_length as u64 + clear_length + clear_length.div_ceil(CHUNK_LENGTH as u64).max(1) * TAG_LENGTH as u64
 }
 
 /// Seals a whole object.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fhirpool_authz::{Principal, ReadAccess, TenantId, WriteAccess};
-use fhirpool_binary::{S3Content, S3Settings};
+use fhirpool_binary::{Delivery, S3Content, S3Settings, ServedS3Content};
 use fhirpool_fhir::{ResourceId, VersionId};
 use fhirpool_storage::{
-    ContentInfo, ContentName, ContentStore, KeyEpoch, KeyRing, MIGRATIONS, Migrate, Migration, MigrationPart, Result, StorageError,
-    TenantKey, UploadTerms,
+    ContentInfo, ContentName, ContentStore, KeyEpoch, KeyRing, MIGRATIONS, Migrate, Migration, MigrationPart, Result, SignedAddress,
+    SignedContent, StorageError, TenantKey, Upload, UploadOutcome, UploadTerms,
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -238,4 +239,120 @@ async fn an_endpoint_out_of_reach_is_told_from_a_missing_object() {
     assert!(matches!(content.info(acme.as_read(), &name("b1", 1)).await, Err(StorageError::Unavailable(_))));
     let put = content.put(&acme, &ContentName::Body("x".into()), "text/plain", Bytes::from_static(b"x")).await;
     assert!(matches!(put, Err(StorageError::Unavailable(_))));
+}
+
+const LENGTH_MAX: u64 = 4 << 20;
+
+fn served(s3: &Arc<S3Content>, delivery: Delivery) -> ServedS3Content {
+    ServedS3Content::new(Arc::clone(s3), &[7; 32], Arc::new(|| 1_000), LENGTH_MAX, delivery)
+}
+
+/// As the server takes a URL of its own apart: `/$content/Binary/<id>/<version>?<query>`.
+fn address<'a>(tenant: &'a TenantId, url: &'a str) -> SignedAddress<'a> {
+    let (path, query) = url.split_once('?').unwrap();
+    let segments: Vec<&str> = path.split('/').collect();
+    assert_eq!((segments[0], segments[1], segments[2]), ("", "$content", "Binary"), "{url}");
+    SignedAddress { tenant, id: ResourceId::parse(segments[3]).unwrap(), version: VersionId::parse(segments[4]).unwrap(), query }
+}
+
+/// Bytes in pieces of a few thousand.
+fn upload_of(bytes: &[u8], length: Option<u64>) -> Upload<'static> {
+    let pieces: Vec<_> = bytes.chunks(5_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    Upload { content_type: Some("image/png"), length, bytes: Box::pin(stream::iter(pieces)) }
+}
+
+#[tokio::test]
+async fn the_server_takes_and_gives_content_and_seals_it() {
+    for endpoint in [SIGNED, VERSIONED] {
+        let s3 = Arc::new(bucket(endpoint).await);
+        let content = served(&s3, Delivery::Server);
+        let acme = access("acme");
+        for (version, length) in [0, 1, 65_536, 65_537, 200_000, 3 << 20].into_iter().enumerate() {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let object = name("b1", version as u64 + 1);
+            let up = content.sign_upload(&acme, &object, &terms(None, 300)).await.unwrap();
+            let address = address(acme.tenant(), &up);
+            for expected in [UploadOutcome::Stored, UploadOutcome::AlreadyThere] {
+                assert_eq!(content.upload(&address, upload_of(&bytes, Some(length))).await, Ok(expected), "{length} bytes at {endpoint}");
+            }
+            let info = content.info(acme.as_read(), &object).await.unwrap().unwrap();
+            assert_eq!((info.length, info.content_type.as_str()), (length, "image/png"));
+            assert_eq!(content.get(acme.as_read(), &object, &info, length).await.unwrap().unwrap(), bytes);
+            assert_eq!(s3.info(acme.as_read(), &object).await.unwrap(), None, "nothing lies where a URL of S3 could lead");
+            let down = content.sign_download(acme.as_read(), &object, &info, 300).await.unwrap();
+            let address = self::address(acme.tenant(), &down);
+            let (told, stream) = content.download(&address).await.unwrap().unwrap();
+            let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
+            assert_eq!((told.length, pieces.concat()), (length, bytes));
+            assert_eq!(content.upload(&address, upload_of(b"x", Some(1))).await, Err(StorageError::Denied), "another method");
+            let demo = access("demo");
+            let of_other = SignedAddress { tenant: demo.tenant(), ..address.clone() };
+            assert_eq!(content.download(&of_other).await.err(), Some(StorageError::Denied), "another tenant");
+            content.delete(&acme, &object).await.unwrap();
+            assert!(content.download(&address).await.unwrap().is_none());
+            assert_eq!(content.info(acme.as_read(), &object).await.unwrap(), None);
+        }
+        s3.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_upload_through_the_server_that_is_not_whole_leaves_nothing() {
+    let s3 = Arc::new(bucket(SIGNED).await);
+    let content = served(&s3, Delivery::Server);
+    let (acme, object) = (access("acme"), name("b1", 1));
+    let bytes = vec![b'x'; 300_000];
+    let up = content.sign_upload(&acme, &object, &terms(None, 300)).await.unwrap();
+    let bound = content.sign_upload(&acme, &object, &terms(Some(300_000), 300)).await.unwrap();
+    let (free, bound) = (address(acme.tenant(), &up), address(acme.tenant(), &bound));
+    let broken = Upload {
+        bytes: Box::pin(upload_of(&bytes, None).bytes.take(20).chain(stream::iter([Err(StorageError::Unavailable("broken off".into()))]))),
+        ..upload_of(&[], Some(300_000))
+    };
+    assert_eq!(content.upload(&free, broken).await, Err(StorageError::Unavailable("broken off".into())));
+    assert_eq!(content.upload(&free, upload_of(&bytes, None)).await, Ok(UploadOutcome::LengthUnknown));
+    assert_eq!(content.upload(&free, upload_of(&bytes, Some(300_001))).await, Ok(UploadOutcome::OtherLength));
+    assert_eq!(content.upload(&free, upload_of(&bytes, Some(299_999))).await, Ok(UploadOutcome::OtherLength));
+    assert_eq!(content.upload(&free, upload_of(&bytes, Some(LENGTH_MAX + 1))).await, Ok(UploadOutcome::TooLarge(LENGTH_MAX)));
+    assert_eq!(content.upload(&bound, upload_of(&bytes, Some(1))).await, Err(StorageError::Denied));
+    assert_eq!(content.upload(&bound, upload_of(&bytes[1..], None)).await, Ok(UploadOutcome::OtherLength));
+    assert_eq!(content.info(acme.as_read(), &object).await.unwrap(), None);
+    assert_eq!(content.upload(&bound, upload_of(&bytes, None)).await, Ok(UploadOutcome::Stored));
+    content.delete(&acme, &object).await.unwrap();
+    s3.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn content_is_found_whichever_way_it_came() {
+    let s3 = Arc::new(bucket(SIGNED).await);
+    let (by_server, by_s3) = (served(&s3, Delivery::Server), served(&s3, Delivery::S3));
+    let acme = access("acme");
+    let (sealed, clear) = (name("b1", 1), name("b1", 2));
+    let up = by_server.sign_upload(&acme, &sealed, &terms(None, 300)).await.unwrap();
+    // The setting is changed between the signature and its use.
+    assert_eq!(by_s3.upload(&address(acme.tenant(), &up), upload_of(b"sealed", Some(6))).await, Ok(UploadOutcome::Stored));
+    let up = by_s3.sign_upload(&acme, &clear, &terms(None, 300)).await.unwrap();
+    assert_eq!(status("PUT", &up, "image/png", b"clear!").await, 200);
+    for content in [&by_server, &by_s3] {
+        for (object, expected) in [(&sealed, "sealed"), (&clear, "clear!")] {
+            let info = content.info(acme.as_read(), object).await.unwrap().unwrap();
+            assert_eq!(content.get(acme.as_read(), object, &info, 6).await.unwrap().unwrap(), expected);
+            let down = content.sign_download(acme.as_read(), object, &info, 300).await.unwrap();
+            if down.starts_with('/') {
+                let (_, stream) = content.download(&address(acme.tenant(), &down)).await.unwrap().unwrap();
+                assert_eq!(stream.try_collect::<Vec<Bytes>>().await.unwrap().concat(), expected.as_bytes());
+            } else {
+                assert_eq!(
+                    (content.sign_upload(&acme, object, &terms(None, 1)).await.unwrap().starts_with("http"), expected),
+                    (true, "clear!")
+                );
+                assert_eq!(send("GET", &down, "", b"").await.2, expected);
+            }
+        }
+    }
+    for object in [&sealed, &clear] {
+        by_s3.delete(&acme, object).await.unwrap();
+        assert_eq!(by_server.info(acme.as_read(), object).await.unwrap(), None);
+    }
+    s3.destroy().await.unwrap();
 }

@@ -14,7 +14,7 @@ use fhirpool_authz::TenantId;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use addresses::tenant_addresses;
-pub use choices::{AuditSink, LogFormat, Profile};
+pub use choices::{AuditSink, ContentDelivery, LogFormat, Profile};
 
 /// A setting that cannot be used. The text names the setting, what was found and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +206,8 @@ settings! {
     s3_public_endpoint: String = String::new(), "FHIRPOOL_S3_PUBLIC_ENDPOINT";
     /// AWS: the bucket for large bodies and the content of Binary resources
     s3_bucket: String = String::from("fhirpool"), "FHIRPOOL_S3_BUCKET";
+    /// AWS: where clients up- and download content of Binary resources by signed URLs: s3, or server, which then passes the bytes on
+    content_delivery: ContentDelivery = ContentDelivery::S3, "FHIRPOOL_CONTENT_DELIVERY";
     /// AWS: id, ARN or alias of the KMS key under which the bucket encrypts; empty: as the bucket itself says
     s3_kms_key: String = String::new(), "FHIRPOOL_S3_KMS_KEY";
     /// AWS: the URL of KMS; empty: AWS's own

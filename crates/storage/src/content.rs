@@ -110,6 +110,8 @@ pub enum UploadOutcome {
     TooLarge(u64),
     /// There are not as many bytes as were announced.
     OtherLength,
+    /// How many bytes there are must be said ahead of them.
+    LengthUnknown,
 }
 
 /// Serves the signed URLs where the server itself does.

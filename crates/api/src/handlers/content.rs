@@ -31,6 +31,10 @@ pub(crate) async fn upload(call: &Call<'_>, body: Body) -> Result<Answer> {
             Err(ApiError::new(StatusCode::PRECONDITION_FAILED, IssueCode::Duplicate, text))
         }
         UploadOutcome::TooLarge(length_max) => Err(ApiError::too_large(usize::try_from(length_max).unwrap_or(usize::MAX))),
+        UploadOutcome::LengthUnknown => {
+            let text = "the content's length is needed ahead of it: send a Content-Length";
+            Err(ApiError::new(StatusCode::LENGTH_REQUIRED, IssueCode::Required, text))
+        }
         UploadOutcome::OtherLength => Err(ApiError::bad_request("the content does not have the length that was announced")),
     }
 }

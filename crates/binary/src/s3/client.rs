@@ -6,7 +6,7 @@ use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use fhirpool_storage::StorageError;
@@ -59,6 +59,12 @@ pub(super) async fn clients(settings: &S3Settings) -> (Client, Client) {
     };
     let endpoint = settings.endpoint.as_ref();
     (client(endpoint), client(settings.public_endpoint.as_ref().or(endpoint)))
+}
+
+/// For bytes that come from clients or go to them: those may take their time, which their own side bounds.
+pub(super) fn unhurried() -> Builder {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).disable_read_timeout().build();
+    Builder::new().timeout_config(timeouts).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 /// Whether the object is not there.

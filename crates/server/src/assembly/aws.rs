@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fhirpool_binary::{Delivery, ServedS3Content};
 use fhirpool_dynamodb::TenantItems;
 use fhirpool_indexer::Indexer;
+use fhirpool_interactions::{Clock, SystemClock};
 use fhirpool_storage::Leases;
 use fhirpool_storage::tenants::{DirectorySettings, PurgeTenant};
 use tokio::sync::watch;
@@ -21,7 +23,7 @@ pub(crate) use self::services::Services;
 use super::StartError;
 use super::parts::Parts;
 use crate::administration::{Administration, Settling};
-use crate::config::Config;
+use crate::config::{Config, ContentDelivery};
 use crate::duties::Duties;
 
 /// How often the store is asked whether it answers, and how long that may take.
@@ -33,6 +35,8 @@ const ADMITTED_MARGIN: Duration = Duration::from_millis(500);
 
 /// The name of the secret that seals page links.
 const PAGE_TOKENS: &str = "page-tokens";
+/// The name of the one that signs URLs of content.
+const CONTENT_URLS: &str = "content-urls";
 
 /// Connects to services that are as this version needs them; `own_url` is where this server listens.
 pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartError> {
@@ -46,6 +50,8 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
             "base_url is not set: what is indexed takes absolute references for local only below this node's own address"
         );
     }
+    let url_key = services.control.secret(CONTENT_URLS).await.map_err(StartError::Service)?;
+    let content = Arc::new(served_content(config, &services, &url_key));
     let node = Node::new(config, &services, Some(own_url));
     let (stop, stopped) = watch::channel(false);
     let indexer = config.indexer.then(|| run_indexer(&node, &services, stopped.clone()));
@@ -58,10 +64,11 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
         tenants: Arc::clone(&services.tenants),
         store: Arc::clone(&node.marked) as _,
         index: Arc::clone(&node.index) as _,
-        content: Arc::clone(&services.content) as _,
+        content: Arc::clone(&content) as _,
         audit_log: Arc::new(services.audit_log()),
         keys: Arc::clone(&services.keys) as _,
-        signed_content: None,
+        // Whatever the setting is now, URLs that are out stay good.
+        signed_content: Some(content),
         definitions: node.definitions,
         extractors: node.extractors,
         page_token_key,
@@ -80,6 +87,16 @@ pub(crate) async fn open(config: &Config, own_url: &str) -> Result<Parts, StartE
             })
         }),
     })
+}
+
+/// The content of Binary resources for clients.
+fn served_content(config: &Config, services: &Services, url_key: &[u8; 32]) -> ServedS3Content {
+    let delivery = match config.content_delivery {
+        ContentDelivery::S3 => Delivery::S3,
+        ContentDelivery::Server => Delivery::Server,
+    };
+    let now = Arc::new(|| SystemClock.now().0.div_euclid(1000));
+    ServedS3Content::new(Arc::clone(&services.content), url_key, now, config.body_bytes_max, delivery)
 }
 
 /// What administers the tenants of the services.

@@ -13,6 +13,16 @@ pub enum Profile {
     Aws,
 }
 
+/// Where clients up- and download the content of Binary resources in the profile aws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ContentDelivery {
+    /// At S3, by its presigned URLs.
+    S3,
+    /// At the server, by URLs that it signs itself.
+    Server,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
