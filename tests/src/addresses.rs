@@ -25,11 +25,6 @@ async fn serve(profile: Profile, given: Given) -> TestServer {
     TestServer::start_on(profile, &["acme", "beta"], given.or(own)).await
 }
 
-/// A practitioner's client at a base of the tenant's own.
-fn client_at(server: &TestServer, tenant: &str, base: &str) -> Client {
-    Client::new(base, Some(server.token(tenant))).at(server.root())
-}
-
 fn patient(id: &str) -> String {
     format!(r#"{{"resourceType":"Patient","id":"{id}","active":true}}"#)
 }
@@ -56,7 +51,7 @@ fn urls(value: &Value, found: &mut Vec<String>) {
 async fn every_link_carries_the_base_that_was_asked(profile: Profile) {
     let server = serve(profile, Given::default()).await;
     for base in BASES {
-        let client = client_at(&server, "acme", base);
+        let client = server.client_at("acme", base);
         let below = |text: &str| text.strip_prefix(base).is_some_and(|rest| rest.starts_with(['/', '?']));
         for id in ["1", "2", "3"] {
             let put = client.put(&format!("Patient/{id}"), patient(id)).await;
@@ -87,7 +82,7 @@ async fn references_below_any_of_its_bases_are_a_tenants_own(profile: Profile) {
     let server = serve(profile, Given::default()).await;
     let strangers = ["https://beta.fhir.example/r4", "https://fhir.example/tenant/beta", "https://fhir.example"];
     for (number, base) in BASES.into_iter().enumerate() {
-        let client = client_at(&server, "acme", base);
+        let client = server.client_at("acme", base);
         client.put("Patient/p", patient("p")).await;
         for (other, own) in BASES.into_iter().chain(strangers).enumerate() {
             let put = client
@@ -99,7 +94,7 @@ async fn references_below_any_of_its_bases_are_a_tenants_own(profile: Profile) {
     }
     let own = BASES.len() * BASES.len();
     for base in BASES {
-        let client = client_at(&server, "acme", base);
+        let client = server.client_at("acme", base);
         let total = async |query: String| client.get(&query).await.json()["total"].clone();
         for query in ["subject=Patient/p", "subject=p", "patient=p", "subject:Patient.active=true"] {
             assert_eq!(total(format!("Observation?_total=accurate&{query}")).await, own, "{query} below {base}");
@@ -127,14 +122,14 @@ async fn references_below_any_of_its_bases_are_a_tenants_own(profile: Profile) {
 
 async fn a_page_goes_on_at_whichever_base(profile: Profile) {
     let server = serve(profile, Given::default()).await;
-    let own = client_at(&server, "acme", BASES[0]);
+    let own = server.client_at("acme", BASES[0]);
     for id in ["1", "2", "3"] {
         own.put(&format!("Patient/{id}"), patient(id)).await;
     }
     for from in BASES {
-        let next = link(&client_at(&server, "acme", from).get("Patient?_count=1&_sort=_id").await.json(), "next");
+        let next = link(&server.client_at("acme", from).get("Patient?_count=1&_sort=_id").await.json(), "next");
         for to in BASES {
-            let page = client_at(&server, "acme", to).get(&next.replace(from, to)).await;
+            let page = server.client_at("acme", to).get(&next.replace(from, to)).await;
             let json = page.json();
             assert_eq!((page.status, &json["entry"][0]["resource"]["id"]), (200, &Value::from("2")), "{from} to {to}: {json}");
             assert!(link(&json, "next").starts_with(to));
@@ -167,7 +162,7 @@ async fn proxies_name_the_host_where_they_are_trusted(profile: Profile) {
 async fn signed_urls_of_the_server_are_below_the_base_that_was_asked() {
     let server = serve(Profile::Embedded, Given::default()).await;
     for base in BASES {
-        let client = client_at(&server, "acme", base);
+        let client = server.client_at("acme", base);
         let made = client.post("Binary", r#"{"resourceType":"Binary","contentType":"text/plain"}"#).await.json();
         let up = made["presignedPutUrl"].as_str().unwrap();
         assert!(up.starts_with(&format!("{base}/$content/Binary/")), "{up}");

@@ -1,11 +1,13 @@
-//! The tenant boundary: what each route answers to whom, and that a tenant's answers tell nothing of another.
+//! The tenant boundary: what each route answers to whom, at whichever of a tenant's bases, and that a tenant's answers tell
+//! nothing of another.
 
 mod attacks;
+mod hosts;
 mod matrix;
 mod sayings;
 mod seed;
 
-use fhirpool_api::routes::{ROUTES, Route};
+use fhirpool_api::routes::{ROUTES, Route, Scope};
 use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, Response, TestServer};
 
@@ -99,7 +101,32 @@ fn is_for(row: &Row, route: &Route) -> bool {
     row.route == (route.method.as_str(), route.pattern)
 }
 
-/// The route's address in the tenant `home`, about things that are there.
+/// Where tenants are besides `/tenant/<id>`: at a host of one's own, by a label of the host, by a segment of the path.
+const ADDRESSES: [&str; 3] =
+    ["home=https://fhir.home.example/r4", "https://{tenant}.fhir.example/r4", "https://hospitals.example/at/{tenant}"];
+
+fn with_addresses() -> Given {
+    Given { tenant_address: ADDRESSES.map(str::to_owned).to_vec(), ..Given::default() }
+}
+
+/// The bases of a tenant, that below the server's root first.
+fn bases(server: &TestServer, tenant: &str) -> Vec<String> {
+    let named = ADDRESSES.iter().filter_map(|address| address.strip_prefix(&format!("{tenant}=")).map(str::to_owned));
+    let patterns = ADDRESSES.iter().filter(|address| !address.contains('=')).map(|pattern| pattern.replace("{tenant}", tenant));
+    std::iter::once(format!("{}/tenant/{tenant}", server.root())).chain(named).chain(patterns).collect()
+}
+
+/// A client of someone at each of some bases.
+fn at_each(server: &TestServer, bases: &[String], token: Option<&str>) -> Vec<Client> {
+    bases.iter().map(|base| Client::new(base, token.map(str::to_owned)).at(server.root())).collect()
+}
+
+/// Status and body, with the base left out.
+fn answer(client: &Client, response: &Response) -> (u16, String) {
+    (response.status, response.text().replace(&client.base, "BASE"))
+}
+
+/// The route's address below a tenant's base, or from the root where it is the server's, about things that are there.
 fn path(route: &Route) -> String {
     path_in(route, "home")
 }
@@ -107,7 +134,11 @@ fn path(route: &Route) -> String {
 fn path_in(route: &Route, tenant: &str) -> String {
     let names =
         [("tenant", tenant), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
-    let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
+    let pattern = match route.scope {
+        Scope::Server => route.pattern,
+        Scope::Tenant => route.pattern.trim_start_matches('/'),
+    };
+    let path = names.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
     match (route.method.as_str(), route.pattern) {
         ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
         (_, pattern) if pattern.starts_with("/$content/") => path.replace("Patient", "Binary"),
@@ -138,19 +169,20 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
     // One for each route, so that none meets what another has left.
     let spares: Vec<String> = (0..ROUTES.len()).map(|number| format!("spare-{number}")).collect();
     let tenants: Vec<&str> = ["home", "away"].into_iter().chain(spares.iter().map(String::as_str)).collect();
-    let server = TestServer::start_on(profile, &tenants, Given::default()).await;
+    let server = TestServer::start_on(profile, &tenants, with_addresses()).await;
     let home = server.client("home");
     assert_eq!(home.put("Patient/p", r#"{"resourceType":"Patient","id":"p"}"#).await.status, 201);
     let before = home.get("_history").await.json()["total"].clone();
-    let with = |token| Client::new(format!("{}/tenant/home", server.root()), token);
-    let callers = [
-        ("nobody", with(None)),
-        ("a stranger", with(Some(server.token("away")))),
-        ("someone in no group", with(Some(server.token_of("home", &[])))),
-        ("someone in unknown groups", with(Some(server.token_of("home", &["admin", "Practitioner"])))),
-        ("an admin of the audit", with(Some(server.token_of("home", &["audit-admin"])))),
-        ("an administrator of tenants", server.administrator()),
+    let tokens = [
+        ("nobody", None),
+        ("a stranger", Some(server.token("away"))),
+        ("someone in no group", Some(server.token_of("home", &[]))),
+        ("someone in unknown groups", Some(server.token_of("home", &["admin", "Practitioner"]))),
+        ("an admin of the audit", Some(server.token_of("home", &["audit-admin"]))),
+        ("an administrator of tenants", Some(server.administration_token())),
     ];
+    let bases = bases(&server, "home");
+    let callers: Vec<_> = tokens.iter().map(|(name, token)| (*name, at_each(&server, &bases, token.as_deref()))).collect();
     let mut failures = Vec::new();
     for (route, spare) in ROUTES.iter().zip(&spares) {
         let rows: Vec<&Row> = ROWS.iter().filter(|row| is_for(row, route)).collect();
@@ -160,22 +192,30 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
         };
         let methods: &[&str] = if row.route.0 == "GET" { &["GET", "HEAD"] } else { &[row.route.0] };
         for method in methods {
-            // In the profile aws these URLs lead to S3, and there is nothing at the server's own.
-            let leads_elsewhere = profile == Profile::Aws && route.pattern.starts_with("/$content/");
             let columns = [row.nobody, row.stranger, row.ungrouped, row.ungrouped, row.audit_admin, row.administrator];
-            for ((name, client), expected) in callers.iter().zip(columns) {
-                let expected = if leads_elsewhere { 404 } else { expected };
+            for ((name, clients), expected) in callers.iter().zip(columns) {
                 // What administrators may do, they do to a tenant that nobody else is asked about.
                 let tenant = if route.action.is_administration() && expected < 300 { spare } else { "home" };
-                let response = ask_in(client, method, route, tenant).await;
-                if response.status != expected {
-                    failures.push(format!("{method} {} to {name}: {} instead of {expected}", path(route), response.status));
-                }
-                if expected == 401 && response.header("www-authenticate").is_empty() {
-                    failures.push(format!("{method} {} to {name}: no WWW-Authenticate", path(route)));
-                }
-                if expected >= 400 && *method != "HEAD" && response.json()["resourceType"] != "OperationOutcome" {
-                    failures.push(format!("{method} {} to {name}: no OperationOutcome", path(route)));
+                let mut first = None;
+                for (number, client) in clients.iter().enumerate() {
+                    // At hosts of tenants' own, nobody administers them.
+                    let is_absent = number > 0 && route.action.is_administration();
+                    let expected = if is_absent { 404 } else { expected };
+                    let response = ask_in(client, method, route, tenant).await;
+                    let request = format!("{method} {} below {} to {name}", path(route), client.base);
+                    if response.status != expected {
+                        failures.push(format!("{request}: {} instead of {expected}", response.status));
+                    }
+                    if expected == 401 && response.header("www-authenticate").is_empty() {
+                        failures.push(format!("{request}: no WWW-Authenticate"));
+                    }
+                    if expected >= 400 && *method != "HEAD" && response.json()["resourceType"] != "OperationOutcome" {
+                        failures.push(format!("{request}: no OperationOutcome"));
+                    }
+                    let answer = answer(client, &response);
+                    if !is_absent && *first.get_or_insert(answer.clone()) != answer {
+                        failures.push(format!("{request}: another answer than at the first base: {answer:?}"));
+                    }
                 }
             }
         }
@@ -190,10 +230,11 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
     assert!(closed.len() == 2 && closed.iter().all(|(id, _)| id.starts_with("spare-")), "only administrators close tenants: {closed:?}");
     // What the group is for, and that it is for this tenant's own.
     let day = "date=ge2026-01-01&date=lt2026-01-02";
-    for (name, client) in &callers {
+    for (name, token) in tokens {
+        let client = Client::new(server.root(), token);
         let of = async |tenant: &str| client.get(&format!("/tenant/{tenant}/AuditEvent?{day}")).await.status;
         let (log, others) = (of("home").await, of("away").await);
-        let expected = match *name {
+        let expected = match name {
             "nobody" | "an administrator of tenants" => (401, 401),
             "a stranger" => (404, 200),
             "an admin of the audit" => (200, 404),
@@ -205,20 +246,31 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
 }
 
 async fn a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing(profile: Profile) {
-    let server = TestServer::start_on(profile, &["home", "away"], Given::default()).await;
-    let token = Some(server.token("away"));
-    for route in ROUTES.iter().filter(|route| !route.is_open()) {
-        let there = ask(&Client::new(format!("{}/tenant/home", server.root()), token.clone()), route.method.as_str(), route).await;
-        let client = Client::new(server.root(), token.clone());
-        let absent = client.send(route.method.as_str(), &path(route).replace("/home", "/nowhere"), &[], "").await;
-        assert_eq!((there.status, &there.body), (absent.status, &absent.body), "{} {}", route.method, path(route));
-        let names = |response: &Response| response.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(&there), names(&absent), "{} {}", route.method, path(route));
+    let server = TestServer::start_on(profile, &["home", "away"], with_addresses()).await;
+    let token = server.token("away");
+    // The base that is one tenant's alone is no other's.
+    let there: Vec<String> = bases(&server, "home").into_iter().filter(|base| !ADDRESSES[0].contains(base.as_str())).collect();
+    let absent = bases(&server, "nowhere");
+    for (there, absent) in at_each(&server, &there, Some(&token)).iter().zip(&at_each(&server, &absent, Some(&token))) {
+        for route in ROUTES.iter().filter(|route| !route.is_open() && route.scope == Scope::Tenant) {
+            let request = format!("{} {} below {}", route.method, path(route), there.base);
+            let (one, other) = (ask(there, route.method.as_str(), route).await, ask(absent, route.method.as_str(), route).await);
+            assert_eq!((one.status, &one.body), (other.status, &other.body), "{request}");
+            let names = |response: &Response| response.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!(names(&one), names(&other), "{request}");
+        }
     }
-    for open in ["metadata", ".well-known/smart-configuration"] {
-        let there = Client::new(format!("{}/tenant/home", server.root()), None).get(open).await;
-        let absent = Client::new(format!("{}/tenant/none", server.root()), None).get(open).await;
-        assert_eq!((there.status, there.text().replace("/home", "/none")), (absent.status, absent.text()), "{open}");
+    let administered = Client::new(server.root(), Some(token));
+    for route in ROUTES.iter().filter(|route| !route.is_open() && route.scope == Scope::Server) {
+        let there = ask(&administered, route.method.as_str(), route).await;
+        let absent = ask_in(&administered, route.method.as_str(), route, "nowhere").await;
+        assert_eq!((there.status, &there.body), (absent.status, &absent.body), "{} {}", route.method, path(route));
+    }
+    for (there, absent) in at_each(&server, &there, None).iter().zip(&at_each(&server, &absent, None)) {
+        for open in ["metadata", ".well-known/smart-configuration"] {
+            let (one, other) = (there.get(open).await, absent.get(open).await);
+            assert_eq!(answer(there, &one), answer(absent, &other), "{open} below {}", there.base);
+        }
     }
     server.stop().await;
 }

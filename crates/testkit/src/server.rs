@@ -116,8 +116,12 @@ impl TestServer {
 
     /// A client for the administration of tenants.
     pub fn administrator(&self) -> Client {
-        let token = self.server.admin_token("operator", 3_600).expect("servers of tests have an issuer of their own").unwrap();
-        Client::new(self.root(), Some(token))
+        Client::new(self.root(), Some(self.administration_token()))
+    }
+
+    /// A token for the administration of tenants.
+    pub fn administration_token(&self) -> String {
+        self.server.admin_token("operator", 3_600).expect("servers of tests have an issuer of their own").unwrap()
     }
 
     /// The epoch of the key that this server would seal a tenant's next value with. Asked again, it is told from memory.
@@ -139,6 +143,11 @@ impl TestServer {
     /// A practitioner's client of a tenant.
     pub fn client(&self, tenant: &str) -> Client {
         Client::new(format!("{}/tenant/{tenant}", self.root()), Some(self.token(tenant)))
+    }
+
+    /// The same at a base URL of the tenant's own.
+    pub fn client_at(&self, tenant: &str, base: &str) -> Client {
+        Client::new(base, Some(self.token(tenant))).at(self.root())
     }
 
     /// Stops it and waits until it has.

@@ -263,9 +263,18 @@ fn request(route: &Route) -> (&'static str, String) {
 async fn call(server: &TestServer, route: &Route, tenant: &str, token: &str) -> (u16, String) {
     let (content_type, body) = request(route);
     let client = Client::new(server.root(), Some(token.to_owned()));
-    let answer = client.send(route.method.as_str(), &path_of(route, tenant), &[("content-type", content_type)], body).await;
+    let path = path_of(route, tenant);
+    let answer = client.send(route.method.as_str(), &path, &[("content-type", content_type)], body).await;
+    if let (Some(below), "GET") = (path.strip_prefix(&format!("/tenant/{tenant}")), route.method.as_str()) {
+        // At a base of the tenant's own it is the same.
+        let at_own = client.at(server.root()).get(&format!("{}{below}", OWN_BASE.replace("{tenant}", tenant))).await;
+        assert_eq!(at_own.status, answer.status, "{path} at a base of the tenant's own: {}", at_own.text());
+    }
     (answer.status, answer.text())
 }
+
+/// Where tenants are besides `/tenant/<id>`.
+const OWN_BASE: &str = "https://{tenant}.fhir.example/r4";
 
 /// Puts back what requests have changed.
 async fn restore(all: &Client) {
@@ -277,7 +286,7 @@ async fn restore(all: &Client) {
 async fn every_route_answers_every_kind_of_token_as_its_row_says(profile: Profile) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "scopes_alone = true\n").unwrap();
-    let given = Given { access_file: Some(file.path().to_owned()), ..Given::default() };
+    let given = Given { access_file: Some(file.path().to_owned()), tenant_address: vec![OWN_BASE.to_owned()], ..Given::default() };
     let server = TestServer::start_on(profile, &["acme", "closed"], given).await;
     let all = server.client("acme");
     restore(&all).await;
