@@ -3,7 +3,7 @@
 //! Secrets are no settings: AWS's own chain gives the credentials, and a password lies in a file that a setting names. So the
 //! effective settings can be printed.
 
-mod addresses;
+pub(crate) mod addresses;
 mod check;
 mod choices;
 
@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use fhirpool_authz::TenantId;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use addresses::tenant_addresses;
 pub use choices::{AuditSink, ContentDelivery, LogFormat, Profile};
 
 /// A setting that cannot be used. The text names the setting, what was found and what is allowed.

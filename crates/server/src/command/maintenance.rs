@@ -15,7 +15,7 @@ use fhirpool_fhir::{Definitions, ResourceBody, ServiceBase};
 use fhirpool_search::Extractors;
 
 use super::Failure;
-use crate::config::tenant_addresses;
+use crate::config::addresses::tenant_addresses;
 use crate::{content_copy, control};
 
 /// A data folder that no server has open.
