@@ -1,12 +1,13 @@
 //! Keys of applications and quotas at the door: who asks too much is told when to come back (429), and everyone how their quota stands.
 
+mod headers;
+
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use fhirpool_authz::{
-    Admission, Asker, Interaction, Principal, QuotaOf, QuotaRules, Quotas, Refusal, Shortage, Standing, TenantId, WriteAccess, points,
+    Admission, Asker, Interaction, Principal, QuotaRules, Quotas, Refusal, Shortage, Standing, TenantId, WriteAccess, points,
 };
 use fhirpool_fhir::IssueCode;
 use fhirpool_storage::QuotaLeases;
@@ -19,10 +20,7 @@ use crate::answer::Answer;
 use crate::error::{ApiError, Result};
 use crate::negotiation::single;
 use crate::routes::Action;
-
-/// The headers of draft-ietf-httpapi-ratelimit-headers.
-static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+use headers::Headers;
 
 /// The key of the application, beside its user's token.
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -31,6 +29,7 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub struct NodeQuotas {
     counted: Quotas,
     shared: Option<Shared>,
+    headers: Headers,
 }
 
 struct Shared {
@@ -49,13 +48,13 @@ const DRAWS_MAX: usize = 3;
 impl NodeQuotas {
     /// Of the only node.
     pub fn alone(rules: QuotaRules) -> Self {
-        Self { counted: Quotas::new(rules), shared: None }
+        Self { counted: Quotas::new(rules), shared: None, headers: Headers::default() }
     }
 
     /// Of one of several nodes; the seed is random, another in each.
     pub fn shared(rules: QuotaRules, leases: Arc<dyn QuotaLeases>, seed: u64) -> Self {
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect();
-        Self { counted: Quotas::shared(rules, seed), shared: Some(Shared { leases, turns }) }
+        Self { counted: Quotas::shared(rules, seed), shared: Some(Shared { leases, turns }), headers: Headers::default() }
     }
 
     /// Bytes that the body of a tenant's request may have.
@@ -139,7 +138,8 @@ pub(crate) async fn admit(state: &ApiState, head: &Parts, principal: &Principal,
             let text = format!("the quota is used up; ask again in {seconds} s");
             let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, IssueCode::Throttled, text);
             let error = error.with_header(RETRY_AFTER.clone(), HeaderValue::from(seconds));
-            Err(headers(&refusal.standings).into_iter().flatten().fold(error, |error, (name, value)| error.with_header(name, value)))
+            let headers = state.quotas.headers.of(&refusal.standings);
+            Err(headers.into_iter().flatten().fold(error, |error, (name, value)| error.with_header(name, value)))
         }
     }
 }
@@ -172,48 +172,12 @@ pub(crate) async fn charge_bundle(state: &ApiState, head: &Parts, principal: &Pr
 }
 
 /// Puts how the quotas stand onto an answer, also onto a refusal.
-pub(crate) fn tell(answer: &mut Result<Answer>, standings: &[Standing]) {
-    for (name, value) in headers(standings).into_iter().flatten() {
+pub(crate) fn tell(state: &ApiState, answer: &mut Result<Answer>, standings: &[Standing]) {
+    for (name, value) in state.quotas.headers.of(standings).into_iter().flatten() {
         match answer {
             Ok(answer) => drop(answer.headers.insert(name, value)),
             Err(error) => error.add_header(name, value),
         }
-    }
-}
-
-fn headers(standings: &[Standing]) -> Option<[(HeaderName, HeaderValue); 2]> {
-    const BYTES_OF_ONE: usize = 48;
-    if standings.is_empty() {
-        return None;
-    }
-    let new = || Vec::with_capacity(BYTES_OF_ONE * standings.len());
-    let (mut policy, mut left) = (new(), new());
-    for standing in standings {
-        let name = match standing.of {
-            QuotaOf::Tenant => "tenant",
-            QuotaOf::Application => "application",
-            QuotaOf::ApiKey => "api-key",
-        };
-        // The window is the time in which an empty quota fills up.
-        let window_s = standing.rate.burst_points.div_ceil(standing.rate.points_per_s.max(1));
-        item(&mut policy, name, [("q", standing.rate.burst_points.into()), ("w", window_s.into())]);
-        item(&mut left, name, [("r", standing.left_points.into()), ("t", standing.full_in_ms.div_ceil(1000))]);
-    }
-    let value = |text: Vec<u8>| HeaderValue::from_maybe_shared(Bytes::from(text)).expect("names and numbers are plain ASCII");
-    Some([(RATE_LIMIT_POLICY.clone(), value(policy)), (RATE_LIMIT.clone(), value(left))])
-}
-
-/// Adds `"name";key=number;key=number` to a list (RFC 9651). Every answer has them, so they are written without a formatter.
-fn item(list: &mut Vec<u8>, name: &str, parameters: [(&str, u64); 2]) {
-    let mut digits = itoa::Buffer::new();
-    list.extend_from_slice(if list.is_empty() { b"\"" } else { b", \"" });
-    list.extend_from_slice(name.as_bytes());
-    list.push(b'"');
-    for (key, number) in parameters {
-        list.push(b';');
-        list.extend_from_slice(key.as_bytes());
-        list.push(b'=');
-        list.extend_from_slice(digits.format(number).as_bytes());
     }
 }
 

@@ -213,7 +213,7 @@ async fn handle(context: &Context, attempt: &Attempt<'_>, body: Body, form: &mut
         action => Box::pin(handlers::dispatch(action, &call, &principal, body)).await,
     };
     if let Some(admission) = admission {
-        quota::tell(&mut answer, &admission.standings);
+        quota::tell(state, &mut answer, &admission.standings);
     }
     answer
 }

@@ -13,7 +13,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -163,8 +163,9 @@ struct Counted {
 #[derive(Debug, Default)]
 struct Buckets {
     tenant: Option<Bucket>,
-    applications: HashMap<Box<str>, Bucket>,
-    api_keys: HashMap<Box<str>, Bucket>,
+    // Most tenants have few of either.
+    applications: BTreeMap<Box<str>, Bucket>,
+    api_keys: BTreeMap<Box<str>, Bucket>,
 }
 
 impl Tenants {
@@ -202,7 +203,7 @@ impl Buckets {
     /// The buckets that these rates fill, in their order; those that are not there yet are made.
     fn of<'a>(&'a mut self, rates: Rates<'_>, new: impl Fn(Rate) -> Bucket, made: &mut usize) -> [Option<(QuotaOf, &'a mut Bucket)>; 3] {
         let Self { tenant, applications, api_keys } = self;
-        let mut named = |of, buckets: &'a mut HashMap<Box<str>, Bucket>, (rate, name): (Rate, &str)| {
+        let mut named = |of, buckets: &'a mut BTreeMap<Box<str>, Bucket>, (rate, name): (Rate, &str)| {
             if !buckets.contains_key(name) {
                 *made += 1;
                 buckets.insert(name.into(), new(rate));
