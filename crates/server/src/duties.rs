@@ -65,6 +65,11 @@ impl Duties {
         self.times.look_pause
     }
 
+    /// How long it takes until a node that was lost is known to be.
+    pub(crate) fn lost_after(&self) -> Duration {
+        self.times.lost_after
+    }
+
     /// Does a duty while this node holds it. `None`: another does it; where it was begun here, that one has taken it over.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use fhirpool_interactions::{Clock, SystemClock};
 use fhirpool_storage::tenants::TenantDirectory;
 use fhirpool_storage::{AuditLog, KeyRing, StorageError};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use crate::duties::Duties;
 
@@ -26,19 +25,21 @@ pub(crate) struct Ports {
 }
 
 /// Removes what is older than so many days, at once and every hour, until the task is aborted. 0: nothing ever.
+///
+/// Where another node is at it, this one looks again as soon as that one may be lost: what it left would wait for an hour.
 pub(crate) fn watch(ports: Ports, days: u64) -> Option<JoinHandle<()>> {
     let kept_ms = i64::try_from(days).ok().filter(|days| *days > 0)?.saturating_mul(MS_PER_DAY);
     Some(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(LOOK_PAUSE);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             let until = Timestamp(SystemClock.now().0.saturating_sub(kept_ms));
+            let mut pause = LOOK_PAUSE;
             match ports.duties.perform("expire audit logs", ports.expire_all(until)).await {
-                Ok(Some(Ok(0)) | None) => {}
+                Ok(Some(Ok(0))) => {}
+                Ok(None) => pause = ports.duties.lost_after(),
                 Ok(Some(Ok(blocks))) => tracing::info!(blocks, days, "blocks of logs of accesses have expired"),
                 Ok(Some(Err(error))) | Err(error) => tracing::warn!(%error, "logs of accesses could not be looked at for what has expired"),
             }
+            tokio::time::sleep(pause).await;
         }
     }))
 }

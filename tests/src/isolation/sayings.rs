@@ -3,10 +3,14 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use fhirpool_testkit::{Client, ServerProcess};
+use fhirpool_server::config::Profile;
+use fhirpool_testkit::{Client, Deployment, ServerProcess};
 
 use super::attacks::{READS, WRITES};
 use super::seed::{CANARY, fill_attacker, fill_other};
+use crate::profiles::on_each_profile;
+
+on_each_profile!(what_a_server_says_holds_nothing_of_what_it_stores_or_is_asked);
 
 /// Requests that are refused, with what nobody may see where it was not expected.
 const REFUSED: &[(&str, &str, &str)] = &[
@@ -27,12 +31,19 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("POST", "", r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"GET","url":"Patient?CANARY=CANARY"}}]}"#),
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_server_says_holds_nothing_of_what_it_stores_or_is_asked() {
-    let folder = tempfile::tempdir().unwrap();
+async fn what_a_server_says_holds_nothing_of_what_it_stores_or_is_asked(profile: Profile) {
+    let (folder, mut command) = (tempfile::tempdir().unwrap(), Command::new(fhirpool_testkit::program()));
+    let deployment = match profile {
+        Profile::Embedded => None,
+        Profile::Aws => Some(Deployment::create().await),
+    };
+    let data = deployment.as_ref().map_or(folder.path(), Deployment::data);
+    match &deployment {
+        None => command.arg("serve").arg("--data").arg(data),
+        Some(deployment) => command.arg("serve").arg("--config").arg(deployment.file()),
+    };
     let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut command = Command::new(fhirpool_testkit::program());
-    command.arg("serve").arg("--data").arg(folder.path()).args(["--log-format", "json", "--metrics-listen", &metrics]);
+    command.args(["--log-format", "json", "--metrics-listen", &metrics]);
     // All that is said of requests.
     command.env("FHIRPOOL_LOG_FILTER", "info,fhirpool=trace").stderr(Stdio::piped());
     let (mut server, mut log) = ServerProcess::logged(command, &["t1", "t10"]);
@@ -42,7 +53,7 @@ async fn what_a_server_says_holds_nothing_of_what_it_stores_or_is_asked() {
         said
     });
 
-    let (attacker, other) = (server.client(folder.path(), "t1"), server.client(folder.path(), "t10"));
+    let (attacker, other) = (server.client(data, "t1"), server.client(data, "t10"));
     fill_attacker(&attacker, &other).await;
     fill_other(&other, &attacker).await;
     let mut canaries = 0;
