@@ -21,9 +21,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_sdk_dynamodb::types::AttributeValue;
 use fhirpool_storage::Result;
 
-use crate::client::{Client, Consistency, Query, SortRange, Table};
+use crate::client::{Client, Condition, Consistency, Query, SortRange, Table, Written};
 use crate::cost::Operation;
-use crate::item::Item;
+use crate::item::{Item, number};
 use crate::keys::{PARTITION, SORT};
 
 mod duties;
@@ -47,6 +47,9 @@ pub struct Control {
     client: Client,
 }
 
+/// Counts the versions of an item.
+const COUNTER: &str = "c";
+
 /// No list of the control table is longer.
 const ITEMS_MAX: usize = 1_000_000;
 
@@ -55,6 +58,20 @@ impl Control {
     pub fn new(client: Client) -> Self {
         Self { client }
     }
+
+    /// Puts an item whose counter tells its versions. `false`: another is there.
+    async fn put_counted(&self, operation: Operation, item: &Item, expected: Option<u64>) -> Result<bool> {
+        Ok(match self.client.put(operation, Table::Control, item, &counted(expected)).await? {
+            Written::Done(_) => true,
+            // An answer was lost, and the item is ours.
+            Written::Refused(there) => there.is_some_and(|there| there == *item),
+        })
+    }
+}
+
+/// That a counter is as it was read; `None`: nothing was there.
+fn counted(expected: Option<u64>) -> Condition {
+    expected.map_or(Condition::Absent, |counter| Condition::Equals(COUNTER, number(counter)))
 }
 
 /// All items of a partition, strongly.

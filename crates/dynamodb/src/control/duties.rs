@@ -4,14 +4,13 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fhirpool_storage::{DutyLease, DutyLeases, Result};
 
-use super::{Control, key};
-use crate::client::{Condition, Consistency, Table, Written};
+use super::{COUNTER, Control, key};
+use crate::client::{Condition, Consistency, Table};
 use crate::cost::Operation;
 use crate::item::{integer, number, text};
 
 const DUTIES: &str = "D";
 const OWNER: &str = "o";
-const COUNTER: &str = "c";
 
 const DUTY: Operation = Operation("duty");
 
@@ -27,15 +26,7 @@ impl DutyLeases for Control {
         let mut item = key(DUTIES, &lease.duty);
         item.insert(OWNER.into(), AttributeValue::S(lease.owner.clone()));
         item.insert(COUNTER.into(), number(lease.counter));
-        let condition = match expected {
-            Some(counter) => Condition::Equals(COUNTER, number(counter)),
-            None => Condition::Absent,
-        };
-        Ok(match self.client.put(DUTY, Table::Control, &item, &condition).await? {
-            Written::Done(_) => true,
-            // An answer was lost, and the lease is ours.
-            Written::Refused(there) => there.is_some_and(|there| there == item),
-        })
+        self.put_counted(DUTY, &item, expected).await
     }
 
     async fn give_duty_back(&self, duty: &str, owner: &str) -> Result<()> {

@@ -5,15 +5,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use fhirpool_authz::TenantId;
 use fhirpool_storage::{FeedPosition, Lease, Leases, PendingSweep, Result, ShardId};
 
-use super::{Control, all, key};
-use crate::client::{Condition, Table, Written};
+use super::{COUNTER, Control, all, key};
+use crate::client::{Condition, Table};
 use crate::cost::Operation;
 use crate::item::{Item, damaged, integer, number, text};
 use crate::keys::SORT;
 
 const LEASES: &str = "L";
 const OWNER: &str = "o";
-const COUNTER: &str = "c";
 const CHECKPOINT: &str = "p";
 const APPLIED_UNTIL: &str = "u";
 const FINISHED: &str = "f";
@@ -28,16 +27,7 @@ impl Leases for Control {
     }
 
     async fn put(&self, lease: &Lease, expected: Option<u64>) -> Result<bool> {
-        let item = write(lease);
-        let condition = match expected {
-            Some(counter) => Condition::Equals(COUNTER, number(counter)),
-            None => Condition::Absent,
-        };
-        Ok(match self.client.put(LEASE, Table::Control, &item, &condition).await? {
-            Written::Done(_) => true,
-            // An answer was lost, and the lease is ours.
-            Written::Refused(there) => there.is_some_and(|there| there == item),
-        })
+        self.put_counted(LEASE, &write(lease), expected).await
     }
 
     async fn remove(&self, shard: &ShardId) -> Result<()> {

@@ -6,14 +6,13 @@ use fhirpool_authz::{Account, Draw, Drawn, QuotaOf, SharedBucket, WriteAccess};
 use fhirpool_storage::{QuotaLeases, Result, StorageError};
 use ring::digest::{SHA256, digest};
 
-use super::{Control, key};
-use crate::client::{Condition, Consistency, Table, Written};
+use super::{COUNTER, Control, counted, key};
+use crate::client::{Consistency, Table, Written};
 use crate::cost::Operation;
 use crate::item::{EXPIRY, Item, integer, number, text};
 
 const LEVEL: &str = "l";
 const AT: &str = "a";
-const COUNTER: &str = "c";
 const WRITER: &str = "w";
 
 const QUOTA: Operation = Operation("quota");
@@ -42,11 +41,7 @@ impl QuotaLeases for Control {
             }
             let writer = uuid::Uuid::new_v4().simple().to_string();
             let item = write(&key, &bucket, draw, counter, &writer);
-            let condition = match counter {
-                Some(counter) => Condition::Equals(COUNTER, number(counter)),
-                None => Condition::Absent,
-            };
-            match self.client.put(QUOTA, Table::Control, &item, &condition).await? {
+            match self.client.put(QUOTA, Table::Control, &item, &counted(counter)).await? {
                 Written::Done(_) => return Ok(drawn),
                 // An answer was lost, and the draw is ours.
                 Written::Refused(Some(item)) if text(&item, WRITER)? == writer => return Ok(drawn),
