@@ -24,7 +24,7 @@ async fn note_old(server: &TestServer, ages: &[i64]) {
     let tenant = TenantId::parse("home").unwrap();
     for age in ages {
         let id = format!("age-{age}");
-        let access = Access::of_administration(Activity::TenantSuspend, 200, Timestamp(now - age * DAY_MS), &id);
+        let access = Access::new(Activity::TenantSuspend, 200, Timestamp(now - age * DAY_MS), &id);
         let room = trail.room().await;
         trail.note_change(room, &tenant, &access).unwrap().await.unwrap();
     }

@@ -245,8 +245,8 @@ pub struct Access<'a> {
 }
 
 impl<'a> Access<'a> {
-    /// Something that was done to a tenant, or was refused.
-    pub fn of_administration(activity: Activity, status: u16, time: Timestamp, request_id: &'a str) -> Self {
+    /// Of which nothing more is known.
+    pub fn new(activity: Activity, status: u16, time: Timestamp, request_id: &'a str) -> Self {
         Self {
             time,
             activity,
@@ -530,21 +530,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn access<'a>() -> Access<'a> {
-        Access {
-            time: Timestamp(1_700_000_000_123),
-            activity: Activity::Read,
-            status: 200,
-            request_id: "r-1",
-            peer: None,
-            principal: None,
-            administrator: None,
-            resource_type: None,
-            id: None,
-            version: None,
-            parameters: "",
-            patients: &[],
-            touched: &[],
-        }
+        Access::new(Activity::Read, 200, Timestamp(1_700_000_000_123), "r-1")
     }
 
     #[test]

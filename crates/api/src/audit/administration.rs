@@ -32,7 +32,7 @@ pub(super) fn leave(
     let access = Access {
         peer: client_address(&state.settings, attempt.head),
         administrator,
-        ..Access::of_administration(activity_of(action)?, status, time, request_id)
+        ..Access::new(activity_of(action)?, status, time, request_id)
     };
     if (200..300).contains(&status) {
         return audit.trail.note_change(room, &tenant, &access);

@@ -122,8 +122,7 @@ impl Administration {
         let request_id = new_request_id();
         tracing::info!(target: "fhirpool::administration", issuer, subject, action, %tenant, status, request_id, "a tenant was administered");
         let Some(trail) = self.audit.get() else { return };
-        let access =
-            Access { administrator: Some(operator), ..Access::of_administration(activity, status, SystemClock.now(), &request_id) };
+        let access = Access { administrator: Some(operator), ..Access::new(activity, status, SystemClock.now(), &request_id) };
         let noted = async {
             if let Some(kept) = trail.note_change(trail.room().await, tenant, &access) {
                 // Without an answer the trail has ended, which it tells.
