@@ -71,6 +71,24 @@ fn tamper(folder: &Path, change: impl FnOnce(&Database, &mut Batch)) {
     batch.commit().unwrap();
 }
 
+/// Loses, then changes each item of a space in turn, which is found each time. Gives their number.
+async fn tamper_with_each(folder: &Path, space: Space) -> usize {
+    let items: Vec<_> = {
+        let (_lock, database) = open_existing(folder).unwrap();
+        database.snapshot().range::<&[u8]>(space, ..).map(|item| item.unwrap()).collect()
+    };
+    for (place, (stored, bytes)) in items.iter().enumerate() {
+        tamper(folder, |_, batch| batch.remove(space, stored.clone()));
+        assert!(!report(folder).await.is_sound(), "item {place} lost");
+        let mut changed = bytes.to_vec();
+        changed[45] ^= 1;
+        tamper(folder, |_, batch| batch.insert(space, stored.clone(), changed));
+        assert!(!report(folder).await.is_sound(), "item {place} changed");
+        tamper(folder, |_, batch| batch.insert(space, stored.clone(), bytes.clone()));
+    }
+    items.len()
+}
+
 fn first(database: &Database, space: Space) -> (Vec<u8>, Vec<u8>) {
     let (key, value) = database.snapshot().range::<&[u8]>(space, ..).next().unwrap().unwrap();
     (key.to_vec(), value.to_vec())
@@ -291,20 +309,7 @@ async fn an_audit_chain_goes_on_after_a_restart_and_every_lost_or_changed_block_
     }
     let sound = report(folder.path()).await;
     assert_eq!((sound.problems, sound.audit_blocks), (vec![], 4));
-    let items: Vec<_> = {
-        let (_lock, database) = open_existing(folder.path()).unwrap();
-        database.snapshot().range::<&[u8]>(Space::Audit, ..).map(|item| item.unwrap()).collect()
-    };
-    assert_eq!(items.len(), 5, "the blocks and their end");
-    for (place, (stored, bytes)) in items.iter().enumerate() {
-        tamper(folder.path(), |_, batch| batch.remove(Space::Audit, stored.clone()));
-        assert!(!report(folder.path()).await.is_sound(), "item {place} lost");
-        let mut changed = bytes.to_vec();
-        changed[45] ^= 1;
-        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), changed));
-        assert!(!report(folder.path()).await.is_sound(), "item {place} changed");
-        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), bytes.clone()));
-    }
+    assert_eq!(tamper_with_each(folder.path(), Space::Audit).await, 5, "the blocks and their end");
     // What a backup has of it is whole again when it is put back.
     let backup_file = Buffer::default();
     backup(folder.path(), backup_file.clone()).await.unwrap();
@@ -336,18 +341,5 @@ async fn a_chain_whose_beginning_has_expired_is_sound_and_one_that_was_cut_furth
     }
     let sound = report(folder.path()).await;
     assert_eq!((sound.problems, sound.audit_blocks), (vec![], 3));
-    let items: Vec<_> = {
-        let (_lock, database) = open_existing(folder.path()).unwrap();
-        database.snapshot().range::<&[u8]>(Space::Audit, ..).map(|item| item.unwrap()).collect()
-    };
-    assert_eq!(items.len(), 5, "the end, the anchor, and three blocks");
-    for (place, (stored, bytes)) in items.iter().enumerate() {
-        tamper(folder.path(), |_, batch| batch.remove(Space::Audit, stored.clone()));
-        assert!(!report(folder.path()).await.is_sound(), "item {place} lost");
-        let mut changed = bytes.to_vec();
-        changed[45] ^= 1;
-        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), changed));
-        assert!(!report(folder.path()).await.is_sound(), "item {place} changed");
-        tamper(folder.path(), |_, batch| batch.insert(Space::Audit, stored.clone(), bytes.clone()));
-    }
+    assert_eq!(tamper_with_each(folder.path(), Space::Audit).await, 5, "the end, the anchor, and three blocks");
 }
