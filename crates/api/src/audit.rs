@@ -31,7 +31,7 @@ use crate::routes::{Action, Found, PathNames, RouteTable};
 pub(crate) struct Noted {
     /// Who asks.
     pub principal: OnceLock<Arc<Principal>>,
-    /// The query of a form.
+    /// The query, where the body has some of it.
     pub form: OnceLock<String>,
     /// What was done, where the route does not tell.
     pub activity: OnceLock<Activity>,

@@ -58,8 +58,17 @@ impl<'a> Call<'a> {
     }
 
     /// The address's query, undecoded.
-    pub fn query(&self) -> &str {
+    pub fn query(&self) -> &'a str {
         self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The address's query and a body's, which count alike.
+    pub fn query_with(&self, in_body: &str) -> &'a str {
+        match (self.query(), in_body) {
+            (in_address, "") => in_address,
+            ("", in_body) => self.noted.form.get_or_init(|| in_body.to_owned()),
+            (in_address, in_body) => self.noted.form.get_or_init(|| format!("{in_address}&{in_body}")),
+        }
     }
 
     /// Refuses parameters that the interaction does not have; those that steer the form of the answer are no such.

@@ -27,24 +27,20 @@ async fn everything(call: &Call<'_>, principal: &Principal, body: Body) -> Resul
     call.read_access(principal, Interaction::Everything, Some(patient.resource_type))?;
     let access = call.read_access(principal, Interaction::Search, Some(patient.resource_type))?;
     let query = query(call, body).await?;
-    // Only the first to say so is heard.
-    let _ = call.noted.form.set(query.clone());
-    let request =
-        EverythingRequest { base: &call.base()?, patient, query: &query, handling: call.prefer.handling, freshness: call.freshness()? };
+    let request = EverythingRequest { base: &call.base()?, patient, query, handling: call.prefer.handling, freshness: call.freshness()? };
     Ok(call.state.interactions.everything(&access, request).await?.into())
 }
 
 /// The parameters in the address and, by POST, those in the body.
-async fn query(call: &Call<'_>, body: Body) -> Result<String> {
-    let in_address = call.query();
+async fn query<'a>(call: &Call<'a>, body: Body) -> Result<&'a str> {
     if call.head.method != Method::POST {
-        return Ok(in_address.to_owned());
+        return Ok(call.query());
     }
     if call.content_type()?.is_some_and(|content_type| !content_type.is_json()) {
         return Err(ApiError::unsupported_type("the body of an operation is a Parameters resource as application/fhir+json"));
     }
     let in_body = query_of_parameters(crate::body::read(call.head, body, PARAMETERS_BYTES_MAX, call.deadline).await?)?;
-    Ok([in_address, &in_body].into_iter().filter(|query| !query.is_empty()).collect::<Vec<_>>().join("&"))
+    Ok(call.query_with(&in_body))
 }
 
 /// Others are refused as not supported, to whom may read at all.

@@ -32,14 +32,7 @@ pub(super) async fn by_post(call: &Call<'_>, principal: &Principal, body: Body) 
     }
     let form = String::from_utf8(form).map_err(|_| ApiError::bad_request("the form is not UTF-8"))?;
     let form = form.trim();
-    let query = match (call.query(), form) {
-        ("", form) => form.to_owned(),
-        (query, "") => query.to_owned(),
-        (query, form) => format!("{query}&{form}"),
-    };
-    // Only the first to say so is heard.
-    let _ = call.noted.form.set(query.clone());
-    search(call, principal, &query).await
+    search(call, principal, call.query_with(form)).await
 }
 
 async fn search(call: &Call<'_>, principal: &Principal, query: &str) -> Result<Answer> {
