@@ -133,11 +133,6 @@ impl Interaction {
             Self::Everything => "$everything",
         }
     }
-
-    /// The interaction of this name; operations have one with `$`.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::every().find(|interaction| interaction.name() == name)
-    }
 }
 
 /// A set of interactions.
@@ -185,7 +180,6 @@ mod tests {
         }
         for (index, interaction) in Interaction::ALL.into_iter().enumerate() {
             assert_eq!(interaction as usize, index);
-            assert_eq!(Interaction::parse(interaction.name()), Some(interaction));
             assert!([interaction].into_iter().collect::<InteractionSet>().iter().eq([interaction]));
         }
     }

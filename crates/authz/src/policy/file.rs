@@ -284,8 +284,9 @@ fn read_rule(place: &str, text: &RuleText) -> Result<Rule, PolicyError> {
             "{place}: found no types or no interactions and operations; allowed: a type, and an interaction or operation, or \"*\""
         )));
     }
-    let named = interactions(&format!("{place}: interactions"), &text.interactions)?;
-    let interactions = named.iter().chain(operations(&format!("{place}: operations"), &text.operations)?.iter()).collect();
+    let named = interactions(&format!("{place}: interactions"), &text.interactions, &Interaction::ALL, &[Interaction::Audit])?;
+    let operations = interactions(&format!("{place}: operations"), &text.operations, &Interaction::OPERATIONS, &[])?;
+    let interactions = named.iter().chain(operations.iter()).collect();
     Ok(Rule { effect, groups, types: types(&format!("{place}: types"), &text.types)?, interactions })
 }
 
@@ -302,31 +303,17 @@ fn types(place: &str, names: &[String]) -> Result<TypeSet, PolicyError> {
     names.iter().map(parse).collect()
 }
 
-fn interactions(place: &str, names: &[String]) -> Result<InteractionSet, PolicyError> {
-    if let [all] = names
-        && all == "*"
+/// Of those that `"*"` stands for, and of `more`, which are named alone.
+fn interactions(place: &str, names: &[String], all: &[Interaction], more: &[Interaction]) -> Result<InteractionSet, PolicyError> {
+    if let [star] = names
+        && star == "*"
     {
-        return Ok(Interaction::ALL.into_iter().collect());
+        return Ok(all.iter().copied().collect());
     }
+    let allowed = || all.iter().chain(more).copied();
     let parse = |name: &String| {
-        let parsed = Interaction::parse(name).filter(|interaction| !Interaction::OPERATIONS.contains(interaction));
-        parsed.ok_or_else(|| {
-            let allowed: Vec<&str> = Interaction::ALL.iter().map(|interaction| interaction.name()).collect();
-            PolicyError(format!("{place}: found {name:?}; allowed: {}, audit, or \"*\" alone", allowed.join(", ")))
-        })
-    };
-    names.iter().map(parse).collect()
-}
-
-fn operations(place: &str, names: &[String]) -> Result<InteractionSet, PolicyError> {
-    if let [all] = names
-        && all == "*"
-    {
-        return Ok(Interaction::OPERATIONS.into_iter().collect());
-    }
-    let parse = |name: &String| {
-        Interaction::OPERATIONS.into_iter().find(|operation| operation.name() == name).ok_or_else(|| {
-            let allowed = Interaction::OPERATIONS.map(Interaction::name);
+        allowed().find(|interaction| interaction.name() == name).ok_or_else(|| {
+            let allowed: Vec<&str> = allowed().map(Interaction::name).collect();
             PolicyError(format!("{place}: found {name:?}; allowed: {}, or \"*\" alone", allowed.join(", ")))
         })
     };
