@@ -15,7 +15,8 @@ import software.amazon.dynamodb.services.local.shared.access.sqlite.SQLiteDBAcce
  * DynamoDB Local, bound to the loopback address only: its own main class listens on every address and has no option for that.
  *
  * <p>It keeps the records of all streams in one table without an index, also those of tables that are gone, and looks through all
- * of them whenever a stream is described or read. With an index it stays as fast as it began, whatever it has stored.
+ * of them whenever a stream is described, a shard is read or a reader asks where a shard begins. With indexes it stays as fast as
+ * it began, whatever it has stored.
  */
 public final class LoopbackDynamoDb {
     public static void main(String[] arguments) throws Exception {
@@ -41,6 +42,7 @@ public final class LoopbackDynamoDb {
             protected Void job(SQLiteConnection connection) throws Throwable {
                 // The number of a record is its row's, which every index holds; this version of SQLite uses it only from there.
                 connection.exec("CREATE INDEX IF NOT EXISTS us_by_stream ON us (StreamID)");
+                connection.exec("CREATE INDEX IF NOT EXISTS us_by_shard ON us (ShardID)");
                 return null;
             }
         }).get();
