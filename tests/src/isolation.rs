@@ -4,13 +4,15 @@
 mod attacks;
 mod hosts;
 mod matrix;
+mod routes;
 mod sayings;
 mod seed;
 
-use fhirpool_api::routes::{ROUTES, Route, Scope};
+use fhirpool_api::routes::{ROUTES, Scope};
 use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, Response, TestServer};
 
+use self::routes::{Door, ask, path_of, routes};
 use crate::profiles::on_each_profile;
 
 on_each_profile!(
@@ -18,87 +20,16 @@ on_each_profile!(
     a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing,
 );
 
-/// What a route answers to those it should tell nothing.
-struct Row {
-    /// Method and pattern below `/tenant/{tenant}` or the root.
-    route: (&'static str, &'static str),
-    /// Without a token.
-    nobody: u16,
-    /// With another tenant's token.
-    stranger: u16,
-    /// With a token of this tenant that is in no group.
-    ungrouped: u16,
-    /// With a token of this tenant that is in the group `audit-admin`: the log of accesses is all that it opens, and that is at no
-    /// address of a Patient's.
-    audit_admin: u16,
-    /// With an administrator's token, which is no tenant's.
-    administrator: u16,
-}
-
-/// An address that everyone may see.
-const fn open(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 200, stranger: 200, ungrouped: 200, audit_admin: 200, administrator: 200 }
-}
-
-/// An address of a tenant: another tenant's token is told that there is no such tenant.
-const fn closed(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 401, stranger: 404, ungrouped: 403, audit_admin: 403, administrator: 401 }
-}
-
-/// An address that its signature opens, whoever asks: without one it is closed to all.
-const fn signed(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), nobody: 403, stranger: 403, ungrouped: 403, audit_admin: 403, administrator: 403 }
-}
-
-/// A route that no token of a tenant opens, and what it answers to an administrator.
-const fn administration(method: &'static str, pattern: &'static str, administrator: u16) -> Row {
-    Row { route: (method, pattern), nobody: 401, stranger: 401, ungrouped: 401, audit_admin: 401, administrator }
-}
-
-/// A row for every route of [`ROUTES`].
-const ROWS: &[Row] = &[
-    open("GET", "/health/live"),
-    open("GET", "/health/ready"),
-    administration("GET", "/admin/tenants", 200),
-    administration("POST", "/admin/tenants", 201),
-    administration("GET", "/admin/tenants/{tenant}", 200),
-    administration("DELETE", "/admin/tenants/{tenant}", 202),
-    administration("POST", "/admin/tenants/{tenant}/$suspend", 200),
-    administration("POST", "/admin/tenants/{tenant}/$resume", 200),
-    open("GET", "/metadata"),
-    open("GET", "/.well-known/smart-configuration"),
-    signed("PUT", "/$content/{type}/{id}/{vid}"),
-    signed("GET", "/$content/{type}/{id}/{vid}"),
-    closed("GET", ""),
-    closed("POST", ""),
-    closed("POST", "/_search"),
-    closed("GET", "/_history"),
-    closed("GET", "/{operation}"),
-    closed("POST", "/{operation}"),
-    closed("GET", "/{type}"),
-    closed("POST", "/{type}"),
-    closed("PUT", "/{type}"),
-    closed("PATCH", "/{type}"),
-    closed("DELETE", "/{type}"),
-    closed("POST", "/{type}/_search"),
-    closed("GET", "/{type}/_history"),
-    closed("GET", "/{type}/{operation}"),
-    closed("POST", "/{type}/{operation}"),
-    closed("GET", "/{type}/{id}"),
-    closed("PUT", "/{type}/{id}"),
-    closed("PATCH", "/{type}/{id}"),
-    closed("DELETE", "/{type}/{id}"),
-    closed("GET", "/{type}/{id}/_history"),
-    closed("GET", "/{type}/{id}/_history/{vid}"),
-    closed("POST", "/{type}/{id}/_search"),
-    closed("GET", "/{type}/{id}/{operation}"),
-    closed("POST", "/{type}/{id}/{operation}"),
-    closed("GET", "/{type}/{id}/{member}"),
-    closed("POST", "/{type}/{id}/{member}/_search"),
-];
-
-fn is_for(row: &Row, route: &Route) -> bool {
-    row.route == (route.method.as_str(), route.pattern)
+/// What a route answers to those it should tell nothing: nobody, a token of another tenant, two of this tenant that are in no group,
+/// or in unknown ones, one of the group `audit-admin` (the log of accesses is all that it opens, and that is at no address of a
+/// Patient's), and one of an administrator, which is no tenant's.
+fn expected(door: Door) -> [u16; 6] {
+    match door {
+        Door::Open => [200; 6],
+        Door::Tenant => [401, 404, 403, 403, 403, 401],
+        Door::Signature => [403; 6],
+        Door::Administration(done) => [401, 401, 401, 401, 401, done],
+    }
 }
 
 /// Where tenants are besides `/tenant/<id>`: at a host of one's own, by a label of the host, by a segment of the path.
@@ -126,45 +57,6 @@ fn answer(client: &Client, response: &Response) -> (u16, String) {
     (response.status, response.text().replace(&client.base, "BASE"))
 }
 
-/// The route's address below a tenant's base, or from the root where it is the server's, about things that are there.
-fn path(route: &Route) -> String {
-    path_in(route, "home")
-}
-
-fn path_in(route: &Route, tenant: &str) -> String {
-    let names =
-        [("tenant", tenant), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
-    let pattern = match route.scope {
-        Scope::Server => route.pattern,
-        Scope::Tenant => route.pattern.trim_start_matches('/'),
-    };
-    let path = names.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
-    match (route.method.as_str(), route.pattern) {
-        ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
-        (_, pattern) if pattern.starts_with("/$content/") => path.replace("Patient", "Binary"),
-        _ => path,
-    }
-}
-
-/// A request that would succeed for whom it is allowed.
-async fn ask(client: &Client, method: &str, route: &Route) -> Response {
-    ask_in(client, method, route, "home").await
-}
-
-async fn ask_in(client: &Client, method: &str, route: &Route, tenant: &str) -> Response {
-    let (headers, body): (&[(&str, &str)], &str) = match (method, route.pattern) {
-        ("POST", pattern) if pattern.ends_with("_search") => (&[("content-type", "application/x-www-form-urlencoded")], "name=a"),
-        ("POST", "/admin/tenants") => (&[], r#"{"id":"new"}"#),
-        ("POST", "") => (&[], r#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Patient/p"}}]}"#),
-        ("POST", pattern) if pattern.ends_with("{operation}") => (&[], r#"{"resourceType":"Parameters"}"#),
-        ("POST", _) => (&[], r#"{"resourceType":"Patient"}"#),
-        ("PUT", _) => (&[], r#"{"resourceType":"Patient","id":"p","active":true}"#),
-        ("PATCH", _) => (&[("content-type", "application/json-patch+json")], r#"[{"op":"add","path":"/active","value":true}]"#),
-        _ => (&[], ""),
-    };
-    client.send(method, &path_in(route, tenant), headers, body).await
-}
-
 async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tenants_resources(profile: Profile) {
     // One for each route, so that none meets what another has left.
     let spares: Vec<String> = (0..ROUTES.len()).map(|number| format!("spare-{number}")).collect();
@@ -184,16 +76,10 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
     let bases = bases(&server, "home");
     let callers: Vec<_> = tokens.iter().map(|(name, token)| (*name, at_each(&server, &bases, token.as_deref()))).collect();
     let mut failures = Vec::new();
-    for (route, spare) in ROUTES.iter().zip(&spares) {
-        let rows: Vec<&Row> = ROWS.iter().filter(|row| is_for(row, route)).collect();
-        let [row] = rows[..] else {
-            failures.push(format!("{} {}: {} rows instead of one", route.method, route.full_pattern(), rows.len()));
-            continue;
-        };
-        let methods: &[&str] = if row.route.0 == "GET" { &["GET", "HEAD"] } else { &[row.route.0] };
+    for ((route, row), spare) in routes().zip(&spares) {
+        let methods: &[&str] = if route.method == "GET" { &["GET", "HEAD"] } else { &[route.method.as_str()] };
         for method in methods {
-            let columns = [row.nobody, row.stranger, row.ungrouped, row.ungrouped, row.audit_admin, row.administrator];
-            for ((name, clients), expected) in callers.iter().zip(columns) {
+            for ((name, clients), expected) in callers.iter().zip(expected(row.door)) {
                 // What administrators may do, they do to a tenant that nobody else is asked about.
                 let tenant = if route.action.is_administration() && expected < 300 { spare } else { "home" };
                 let mut first = None;
@@ -201,8 +87,8 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
                     // At hosts of tenants' own, nobody administers them.
                     let is_absent = number > 0 && route.action.is_administration();
                     let expected = if is_absent { 404 } else { expected };
-                    let response = ask_in(client, method, route, tenant).await;
-                    let request = format!("{method} {} below {} to {name}", path(route), client.base);
+                    let response = ask(client, method, route, tenant).await;
+                    let request = format!("{method} {} below {} to {name}", path_of(route, tenant), client.base);
                     if response.status != expected {
                         failures.push(format!("{request}: {} instead of {expected}", response.status));
                     }
@@ -220,8 +106,6 @@ async fn every_route_tells_only_what_it_may_to_those_without_a_right_to_the_tena
             }
         }
     }
-    let unknown = ROWS.iter().filter(|row| !ROUTES.iter().any(|route| is_for(row, route)));
-    failures.extend(unknown.map(|row| format!("{:?}: a row without a route", row.route)));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(home.get("_history").await.json()["total"], before, "nobody of them has written");
     let seen = server.administrator().get("/admin/tenants").await.json();
@@ -253,8 +137,9 @@ async fn a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing(
     let absent = bases(&server, "nowhere");
     for (there, absent) in at_each(&server, &there, Some(&token)).iter().zip(&at_each(&server, &absent, Some(&token))) {
         for route in ROUTES.iter().filter(|route| !route.is_open() && route.scope == Scope::Tenant) {
-            let request = format!("{} {} below {}", route.method, path(route), there.base);
-            let (one, other) = (ask(there, route.method.as_str(), route).await, ask(absent, route.method.as_str(), route).await);
+            let (method, home) = (route.method.as_str(), "home");
+            let request = format!("{method} {} below {}", path_of(route, home), there.base);
+            let (one, other) = (ask(there, method, route, home).await, ask(absent, method, route, home).await);
             assert_eq!((one.status, &one.body), (other.status, &other.body), "{request}");
             let names = |response: &Response| response.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!(names(&one), names(&other), "{request}");
@@ -262,9 +147,9 @@ async fn a_tenant_of_others_and_one_that_is_not_there_are_told_apart_by_nothing(
     }
     let administered = Client::new(server.root(), Some(token));
     for route in ROUTES.iter().filter(|route| !route.is_open() && route.scope == Scope::Server) {
-        let there = ask(&administered, route.method.as_str(), route).await;
-        let absent = ask_in(&administered, route.method.as_str(), route, "nowhere").await;
-        assert_eq!((there.status, &there.body), (absent.status, &absent.body), "{} {}", route.method, path(route));
+        let of = async |tenant| ask(&administered, route.method.as_str(), route, tenant).await;
+        let (there, absent) = (of("home").await, of("nowhere").await);
+        assert_eq!((there.status, &there.body), (absent.status, &absent.body), "{} {}", route.method, route.pattern);
     }
     for (there, absent) in at_each(&server, &there, None).iter().zip(&at_each(&server, &absent, None)) {
         for open in ["metadata", ".well-known/smart-configuration"] {

@@ -1,15 +1,16 @@
 //! Who gets which answer where: every route of the table, tried by every kind of token, on each profile.
 //!
-//! A row says what a route needs and answers; a column says what a kind of token may do. What a cell must answer follows from
+//! A row of [`routes`] says what a route needs and answers; a column says what a kind of token may do. What a cell must answer follows from
 //! both, not from the code that decides.
 
-use fhirpool_api::routes::{ROUTES, Route};
+use fhirpool_api::routes::{Route, Scope};
 use fhirpool_authz::{Interaction, Launch};
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType};
 use fhirpool_server::config::{Given, Profile};
 use fhirpool_testkit::{Client, TestServer};
 use futures_util::future::join_all;
 
+use super::routes::{Door, Row, ask, path_of, patient, routes};
 use crate::profiles::on_each_profile;
 
 on_each_profile!(every_route_answers_every_kind_of_token_as_its_row_says);
@@ -25,85 +26,8 @@ enum May {
     Everything,
 }
 
-use May::{Elsewhere, Everything, Here, Nothing};
-
-/// What a route needs: an interaction on a type, or on any type at all.
-type Need = (Interaction, Option<&'static str>);
-
-struct Row {
-    route: (&'static str, &'static str),
-    needs: &'static [Need],
-    /// For whom may do it here.
-    done: u16,
-    /// For whom may do it elsewhere alone.
-    elsewhere: u16,
-    /// For whom may do it with a part of the type alone, and with this resource in it.
-    narrowly: u16,
-    /// Without the last need.
-    without_last: u16,
-}
-
-const PATIENT: Option<&str> = Some("Patient");
-const OBSERVATION: Option<&str> = Some("Observation");
-
-/// A route that needs nothing.
-const fn open(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), needs: &[], done: 200, elsewhere: 200, narrowly: 200, without_last: 200 }
-}
-
-/// A route that no token of a tenant opens, whatever it says; what those for it do, `tenancy` tells.
-const fn administration(method: &'static str, pattern: &'static str) -> Row {
-    Row { route: (method, pattern), needs: &[], done: 401, elsewhere: 401, narrowly: 401, without_last: 401 }
-}
-
-const fn row(method: &'static str, pattern: &'static str, needs: &'static [Need], done: u16, elsewhere: u16) -> Row {
-    Row { route: (method, pattern), needs, done, elsewhere, narrowly: done, without_last: 403 }
-}
-
 use Interaction::{Bundle, Create, Delete, HistoryInstance, HistoryType, Patch, Read, Search, Update, Vread};
-
-/// A row for every route of [`ROUTES`]: a route without one fails the test.
-const ROWS: &[Row] = &[
-    open("GET", "/health/live"),
-    open("GET", "/health/ready"),
-    administration("GET", "/admin/tenants"),
-    administration("POST", "/admin/tenants"),
-    administration("GET", "/admin/tenants/{tenant}"),
-    administration("DELETE", "/admin/tenants/{tenant}"),
-    administration("POST", "/admin/tenants/{tenant}/$suspend"),
-    administration("POST", "/admin/tenants/{tenant}/$resume"),
-    open("GET", "/metadata"),
-    open("GET", "/.well-known/smart-configuration"),
-    // Nothing is at an address that the server has not signed, whoever asks.
-    Row { done: 404, ..open("PUT", "/$content/{type}/{id}/{vid}") },
-    Row { done: 404, ..open("GET", "/$content/{type}/{id}/{vid}") },
-    row("GET", "", &[(Search, None)], 200, 200),
-    row("POST", "", &[(Bundle, None)], 200, 200),
-    row("POST", "/_search", &[(Search, None)], 200, 200),
-    row("GET", "/_history", &[(HistoryType, None)], 200, 200),
-    row("GET", "/{operation}", &[(Read, None)], 501, 501),
-    row("POST", "/{operation}", &[(Read, None)], 501, 501),
-    row("GET", "/{type}", &[(Search, PATIENT)], 200, 200),
-    Row { narrowly: 403, ..row("POST", "/{type}", &[(Create, PATIENT)], 201, 403) },
-    row("PUT", "/{type}", &[(Update, PATIENT), (Search, PATIENT)], 200, 403),
-    Row { without_last: 404, ..row("PATCH", "/{type}", &[(Patch, PATIENT), (Search, PATIENT), (Read, PATIENT)], 200, 404) },
-    row("DELETE", "/{type}", &[(Delete, PATIENT), (Search, PATIENT)], 200, 200),
-    row("POST", "/{type}/_search", &[(Search, PATIENT)], 200, 200),
-    row("GET", "/{type}/_history", &[(HistoryType, PATIENT)], 200, 200),
-    row("GET", "/{type}/{operation}", &[(Read, None)], 501, 501),
-    row("POST", "/{type}/{operation}", &[(Read, None)], 501, 501),
-    row("GET", "/{type}/{id}", &[(Read, PATIENT)], 200, 404),
-    row("PUT", "/{type}/{id}", &[(Update, PATIENT)], 200, 404),
-    Row { without_last: 404, ..row("PATCH", "/{type}/{id}", &[(Patch, PATIENT), (Read, PATIENT)], 200, 404) },
-    row("DELETE", "/{type}/{id}", &[(Delete, PATIENT)], 200, 200),
-    row("GET", "/{type}/{id}/_history", &[(HistoryInstance, PATIENT)], 200, 404),
-    row("GET", "/{type}/{id}/_history/{vid}", &[(Vread, PATIENT)], 200, 404),
-    row("POST", "/{type}/{id}/_search", &[(Search, None)], 200, 200),
-    row("GET", "/{type}/{id}/{operation}", &[(Interaction::Everything, PATIENT)], 200, 404),
-    row("POST", "/{type}/{id}/{operation}", &[(Interaction::Everything, PATIENT)], 200, 404),
-    row("GET", "/{type}/{id}/{member}", &[(Search, OBSERVATION)], 200, 200),
-    row("POST", "/{type}/{id}/{member}/_search", &[(Search, OBSERVATION)], 200, 200),
-];
+use May::{Elsewhere, Everything, Here, Nothing};
 
 /// A kind of token of this tenant.
 struct Column {
@@ -228,47 +152,15 @@ fn expected(row: &Row, column: &Column) -> u16 {
     }
 }
 
-fn path_of(route: &Route, tenant: &str) -> String {
-    let names =
-        [("tenant", tenant), ("type", "Patient"), ("id", "p"), ("vid", "1"), ("member", "Observation"), ("operation", "$everything")];
-    let path = names.iter().fold(route.full_pattern(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
-    match (route.method.as_str(), route.pattern) {
-        ("PUT" | "PATCH" | "DELETE", "/{type}") => format!("{path}?identifier=x"),
-        _ => path,
-    }
-}
-
-fn patient(id: &str, family: &str, identifier: &str) -> String {
-    let id = if id.is_empty() { String::new() } else { format!("\"id\":\"{id}\",") };
-    format!("{{\"resourceType\":\"Patient\",{id}\"identifier\":[{{\"value\":\"{identifier}\"}}],\"name\":[{{\"family\":\"{family}\"}}]}}")
-}
-
-/// A request that succeeds for whom it is allowed.
-fn request(route: &Route) -> (&'static str, String) {
-    let fhir = "application/fhir+json";
-    match (route.method.as_str(), route.pattern) {
-        ("POST", "") => {
-            let entry = "{\"request\":{\"method\":\"GET\",\"url\":\"Patient/p\"}}";
-            (fhir, format!("{{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{entry}]}}"))
-        }
-        ("POST", pattern) if pattern.ends_with("_search") => ("application/x-www-form-urlencoded", String::new()),
-        ("POST", "/{type}") => (fhir, patient("", "New", "new")),
-        ("PUT", "/{type}") => (fhir, patient("", "Mine", "x")),
-        ("PUT", _) => (fhir, patient("p", "Mine", "x")),
-        ("PATCH", _) => ("application/json-patch+json", "[{\"op\":\"test\",\"path\":\"/id\",\"value\":\"p\"}]".to_owned()),
-        _ => (fhir, String::new()),
-    }
-}
-
 async fn call(server: &TestServer, route: &Route, tenant: &str, token: &str) -> (u16, String) {
-    let (content_type, body) = request(route);
-    let client = Client::new(server.root(), Some(token.to_owned()));
-    let path = path_of(route, tenant);
-    let answer = client.send(route.method.as_str(), &path, &[("content-type", content_type)], body).await;
-    if let (Some(below), "GET") = (path.strip_prefix(&format!("/tenant/{tenant}")), route.method.as_str()) {
-        // At a base of the tenant's own it is the same.
-        let at_own = client.at(server.root()).get(&format!("{}{below}", OWN_BASE.replace("{tenant}", tenant))).await;
-        assert_eq!(at_own.status, answer.status, "{path} at a base of the tenant's own: {}", at_own.text());
+    let at = async |base: String| {
+        let client = Client::new(base, Some(token.to_owned())).at(server.root());
+        ask(&client, route.method.as_str(), route, tenant).await
+    };
+    let answer = at(format!("{}/tenant/{tenant}", server.root())).await;
+    if route.method == "GET" && route.scope == Scope::Tenant {
+        let at_own = at(OWN_BASE.replace("{tenant}", tenant)).await;
+        assert_eq!(at_own.status, answer.status, "{} at a base of the tenant's own: {}", path_of(route, tenant), at_own.text());
     }
     (answer.status, answer.text())
 }
@@ -279,7 +171,7 @@ const OWN_BASE: &str = "https://{tenant}.fhir.example/r4";
 /// Puts back what requests have changed.
 async fn restore(all: &Client) {
     for (id, family, identifier) in [("p", "Mine", "x"), ("q", "Other", "y")] {
-        assert!(all.put(&format!("Patient/{id}"), patient(id, family, identifier)).await.status < 300);
+        assert!(all.put(&format!("Patient/{id}"), patient(Some(id), family, identifier)).await.status < 300);
     }
 }
 
@@ -297,12 +189,10 @@ async fn every_route_answers_every_kind_of_token_as_its_row_says(profile: Profil
     assert_eq!(server.client("closed").get("Patient/p").await.status, 403, "this node has done it itself");
     let tokens: Vec<String> = COLUMNS.iter().map(|column| column.token(&server)).collect();
     let mut failures = Vec::new();
-    for route in ROUTES {
-        let rows: Vec<&Row> = ROWS.iter().filter(|row| row.route == (route.method.as_str(), route.pattern)).collect();
-        let [row] = rows.as_slice() else { panic!("{} {} has {} rows in the matrix", route.method, route.pattern, rows.len()) };
-        let is_open = row.needs.is_empty();
-        let is_administration = route.pattern.starts_with("/admin/");
-        assert_eq!((is_open, is_administration && is_open), (route.is_open() || is_administration, route.action.is_administration()));
+    for (route, row) in routes() {
+        let is_administration = matches!(row.door, Door::Administration(_));
+        let is_tenants = row.door == Door::Tenant;
+        assert_eq!((is_tenants, is_administration), (!route.is_open() && !is_administration, route.action.is_administration()));
         let mut check = |by: String, (status, body): (u16, String), expected: u16| {
             if status != expected {
                 failures.push(format!("{} {} by {by}: {status} instead of {expected}: {body}", route.method, route.pattern));
@@ -310,7 +200,7 @@ async fn every_route_answers_every_kind_of_token_as_its_row_says(profile: Profil
         };
         // Of a tenant that is suspended nothing is opened by its tokens.
         let answer = call(&server, route, "closed", &server.token("closed")).await;
-        check("a token of a suspended tenant".to_owned(), answer, if is_open { row.done } else { 403 });
+        check("a token of a suspended tenant".to_owned(), answer, if is_tenants { 403 } else { row.done });
         // Those that only look do not meet each other.
         let at_once = if route.method == "GET" { COLUMNS.len() } else { 1 };
         for (columns, tokens) in COLUMNS.chunks(at_once).zip(tokens.chunks(at_once)) {
@@ -325,6 +215,5 @@ async fn every_route_answers_every_kind_of_token_as_its_row_says(profile: Profil
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert_eq!(ROWS.len(), ROUTES.len(), "rows for routes that are gone");
     server.stop().await;
 }
