@@ -276,6 +276,7 @@ fn activity_of(action: Action) -> Option<Activity> {
         Action::TenantDelete => Activity::TenantDelete,
         Action::TenantSuspend => Activity::TenantSuspend,
         Action::TenantResume => Activity::TenantResume,
+        Action::TenantAccess => Activity::TenantAccess,
         Action::Bundle => Activity::Bundle,
         Action::SearchSystem | Action::SearchSystemByPost => Activity::SearchSystem,
         Action::SearchType | Action::SearchTypeByPost | Action::SearchCompartment | Action::SearchCompartmentByPost => Activity::SearchType,

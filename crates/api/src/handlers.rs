@@ -55,6 +55,7 @@ pub(crate) async fn dispatch(action: Action, call: &Call<'_>, principal: &Princi
         | Action::TenantShow
         | Action::TenantDelete
         | Action::TenantSuspend
-        | Action::TenantResume => Err(ApiError::internal("the administration of tenants is no tenant's".to_owned())),
+        | Action::TenantResume
+        | Action::TenantAccess => Err(ApiError::internal("the administration of tenants is no tenant's".to_owned())),
     }
 }

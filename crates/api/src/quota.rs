@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_authz::{
-    Admission, Asker, Interaction, Principal, QuotaRules, Quotas, Refusal, Shortage, Standing, TenantId, WriteAccess, points,
+    Admission, Asker, CurrentQuotas, Interaction, Principal, Quotas, Refusal, Shortage, Standing, TenantId, WriteAccess, points,
 };
 use fhirpool_fhir::IssueCode;
 use fhirpool_storage::QuotaLeases;
@@ -47,12 +47,12 @@ const DRAWS_MAX: usize = 3;
 
 impl NodeQuotas {
     /// Of the only node.
-    pub fn alone(rules: QuotaRules) -> Self {
+    pub fn alone(rules: Arc<CurrentQuotas>) -> Self {
         Self { counted: Quotas::new(rules), shared: None, headers: Headers::default() }
     }
 
     /// Of one of several nodes; the seed is random, another in each.
-    pub fn shared(rules: QuotaRules, leases: Arc<dyn QuotaLeases>, seed: u64) -> Self {
+    pub fn shared(rules: Arc<CurrentQuotas>, leases: Arc<dyn QuotaLeases>, seed: u64) -> Self {
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect();
         Self { counted: Quotas::shared(rules, seed), shared: Some(Shared { leases, turns }), headers: Headers::default() }
     }
@@ -210,6 +210,7 @@ fn interaction_of(action: Action) -> Interaction {
         | Action::TenantDelete
         | Action::TenantSuspend
         | Action::TenantResume
+        | Action::TenantAccess
         | Action::Read => Interaction::Read,
         Action::Operation => Interaction::Everything,
     }

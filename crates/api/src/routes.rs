@@ -72,6 +72,8 @@ pub enum Action {
     TenantSuspend,
     /// Serves a tenant again.
     TenantResume,
+    /// Roles, quotas and issuers of a tenant's own.
+    TenantAccess,
 }
 
 impl Action {
@@ -109,6 +111,7 @@ impl Action {
         Self::TenantDelete,
         Self::TenantSuspend,
         Self::TenantResume,
+        Self::TenantAccess,
     ];
 
     /// As logs, traces and metrics name it.
@@ -146,6 +149,7 @@ impl Action {
             Self::TenantDelete => "tenant-delete",
             Self::TenantSuspend => "tenant-suspend",
             Self::TenantResume => "tenant-resume",
+            Self::TenantAccess => "tenant-access",
         }
     }
 }
@@ -153,8 +157,8 @@ impl Action {
 impl Action {
     /// Whether it is for who administers tenants, by a token of another kind.
     pub fn is_administration(self) -> bool {
-        use Action::{TenantCreate, TenantDelete, TenantList, TenantResume, TenantShow, TenantSuspend};
-        matches!(self, TenantList | TenantCreate | TenantShow | TenantDelete | TenantSuspend | TenantResume)
+        use Action::{TenantAccess, TenantCreate, TenantDelete, TenantList, TenantResume, TenantShow, TenantSuspend};
+        matches!(self, TenantList | TenantCreate | TenantShow | TenantDelete | TenantSuspend | TenantResume | TenantAccess)
     }
 }
 
@@ -216,6 +220,7 @@ pub static ROUTES: &[Route] = &[
     server(Method::DELETE, "/admin/tenants/{tenant}", Action::TenantDelete),
     server(Method::POST, "/admin/tenants/{tenant}/$suspend", Action::TenantSuspend),
     server(Method::POST, "/admin/tenants/{tenant}/$resume", Action::TenantResume),
+    server(Method::PUT, "/admin/tenants/{tenant}/access", Action::TenantAccess),
     tenant(Method::GET, "/metadata", Action::Metadata),
     tenant(Method::GET, "/.well-known/smart-configuration", Action::SmartConfiguration),
     tenant(Method::PUT, "/$content/{type}/{id}/{vid}", Action::ContentUpload),

@@ -89,10 +89,12 @@ pub enum Activity {
     TenantResume = 22,
     /// An administrator's deletion of the tenant.
     TenantDelete = 23,
+    /// An administrator's change of the tenant's roles, quotas and issuers.
+    TenantAccess = 24,
 }
 
 impl Activity {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Other,
         Self::Read,
         Self::Vread,
@@ -117,6 +119,7 @@ impl Activity {
         Self::TenantSuspend,
         Self::TenantResume,
         Self::TenantDelete,
+        Self::TenantAccess,
     ];
 
     /// R4's code of the interaction (`restful-interaction`), or a word of our own where it has none.
@@ -146,6 +149,7 @@ impl Activity {
             Self::TenantSuspend => "tenant-suspend",
             Self::TenantResume => "tenant-resume",
             Self::TenantDelete => "tenant-delete",
+            Self::TenantAccess => "tenant-access",
         }
     }
 
@@ -156,7 +160,7 @@ impl Activity {
 
     /// Whether it is something that administrators do to a tenant.
     fn is_of_tenants(self) -> bool {
-        matches!(self, Self::TenantCreate | Self::TenantShow | Self::TenantSuspend | Self::TenantResume | Self::TenantDelete)
+        self as u8 >= Self::TenantCreate as u8
     }
 
     /// AuditEvent.action: C, R, U, D or E.
@@ -170,7 +174,7 @@ impl Activity {
             | Self::HistorySystem
             | Self::ContentDownload
             | Self::TenantShow => 'R',
-            Self::Update | Self::Patch | Self::ContentUpload | Self::TenantSuspend | Self::TenantResume => 'U',
+            Self::Update | Self::Patch | Self::ContentUpload | Self::TenantSuspend | Self::TenantResume | Self::TenantAccess => 'U',
             Self::Delete | Self::TenantDelete => 'D',
             Self::SearchType
             | Self::SearchSystem

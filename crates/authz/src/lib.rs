@@ -27,16 +27,16 @@ pub use addresses::{AddressError, Place, TenantAddresses};
 pub use api_key::{ApiKey, ApiKeyRefused, ApiKeys};
 pub use grants::{Grants, Leave, Limit};
 pub use local_key::{LocalIssuer, LocalKey, LocalKeyError, TokenRequest};
-pub use policy::{AccessFile, AuthorizationServer, Policy, PolicyError};
+pub use policy::{AccessFile, AuthorizationServer, Policy, PolicyError, TenantAccess};
 pub use principal::Principal;
 pub use quota::{
-    Account, Admission, Asker, Draw, Drawn, QuotaOf, QuotaRules, Quotas, Rate, Refusal, SharedBucket, Shortage, Standing, TenantQuota,
-    points,
+    Account, Admission, Asker, CurrentQuotas, Draw, Drawn, QuotaOf, QuotaRules, Quotas, Rate, Refusal, SharedBucket, Shortage, Standing,
+    TenantQuota, points,
 };
 pub use smart::Launch;
 pub use tenant::TenantId;
 pub use token::{
-    ADMIN_SCOPE, AdminError, Administrator, Algorithm, Issuer, KeyError, KeySet, KeySource, RemoteIssuer, TokenError, TokenVerifier,
-    is_safe_address,
+    ADMIN_SCOPE, AdminError, Administrator, Algorithm, Issuer, IssuerName, KeyError, KeySet, KeySource, RemoteIssuer, TokenError,
+    TokenVerifier, is_safe_address,
 };
 pub use types::{Interaction, InteractionSet, TypeSet};

@@ -16,18 +16,24 @@ use crate::types::{Interaction, InteractionSet, TypeSet};
 use crate::{Grants, TenantId};
 
 mod file;
+mod tenant;
+mod texts;
 
-pub use file::{AccessFile, AuthorizationServer, PolicyError};
+pub use file::{AccessFile, AuthorizationServer};
+pub use tenant::TenantAccess;
+pub use texts::PolicyError;
 
 /// The rules of a deployment and of its tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     deployment: Rules,
     tenants: HashMap<TenantId, Rules>,
+    /// Of the tenants whose records say something, in place of the others.
+    own: HashMap<TenantId, Rules>,
 }
 
 /// The rules that hold for one tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     /// Whether scopes grant to a token without a group.
@@ -63,7 +69,7 @@ enum Groups {
 impl Default for Policy {
     fn default() -> Self {
         let deployment = Rules { rules: default_rules(), scopes_alone: false, shared_types: TypeSet::default() };
-        Self { deployment, tenants: HashMap::new() }
+        Self { deployment, tenants: HashMap::new(), own: HashMap::new() }
     }
 }
 
@@ -75,9 +81,22 @@ impl Policy {
         self
     }
 
+    /// Gives a tenant the roles that its record has, beyond or in place of those here, or takes them away.
+    pub(crate) fn set_own(&mut self, tenant: &TenantId, access: Option<&TenantAccess>) {
+        match access.map(|access| access.rules(self.beneath(tenant))) {
+            Some(rules) => self.own.insert(tenant.clone(), rules),
+            None => self.own.remove(tenant),
+        };
+    }
+
+    /// What holds for a tenant whose record says nothing.
+    fn beneath(&self, tenant: &TenantId) -> &Rules {
+        self.tenants.get(tenant).unwrap_or(&self.deployment)
+    }
+
     /// What a token grants.
     pub(crate) fn grants(&self, tenant: &TenantId, groups: &[String], scopes: &Scopes, launch: &Launch) -> Grants {
-        let rules = self.tenants.get(tenant).unwrap_or(&self.deployment);
+        let rules = self.own.get(tenant).unwrap_or_else(|| self.beneath(tenant));
         let by_groups = rules.allowed_to(groups);
         if !scopes.is_smart() {
             return Grants::whole(by_groups);

@@ -7,6 +7,7 @@
 //! see ([`SharedBucket`]): where a request finds too little it is told what to draw first ([`Shortage`]). Requests at once are
 //! counted by each node.
 
+mod current;
 mod shared;
 #[cfg(test)]
 mod sharing;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use self::current::CurrentQuotas;
 pub use self::shared::{Draw, Drawn, SharedBucket, Shortage};
 use self::shared::{Lease, Verdict};
 use crate::{ApiKey, ApiKeys, Interaction, TenantId};
@@ -64,10 +66,14 @@ impl QuotaRules {
         self.tenants.get(tenant).copied().unwrap_or(self.deployment)
     }
 
-    /// Whether some tenant may store only so much.
-    pub fn limits_stored(&self) -> bool {
-        let limits = |quota: &TenantQuota| quota.stored_resources_max.is_some() || quota.stored_bytes_max.is_some();
-        self.tenants.values().chain([&self.deployment]).any(limits)
+    fn is_any(&self) -> bool {
+        self.tenants.values().chain([&self.deployment]).any(TenantQuota::is_any) || !self.api_keys.is_empty()
+    }
+}
+
+impl TenantQuota {
+    fn is_any(&self) -> bool {
+        *self != Self::default()
     }
 }
 
@@ -136,8 +142,7 @@ pub struct Refusal {
 /// Counts what is asked.
 #[derive(Debug, Default)]
 pub struct Quotas {
-    rules: QuotaRules,
-    is_any: bool,
+    rules: Arc<CurrentQuotas>,
     /// What this node's random pauses come from, where nodes share rates.
     sharing: Option<u64>,
     tenants: Mutex<Tenants>,
@@ -200,7 +205,7 @@ impl Buckets {
         self.api_keys.retain(|_, bucket| !bucket.is_as_new(now_ms));
     }
 
-    /// The buckets that these rates fill, in their order; those that are not there yet are made.
+    /// The buckets that these rates fill, in their order; those that are not there yet, or are of another rate, are made.
     fn of<'a>(&'a mut self, rates: Rates<'_>, new: impl Fn(Rate) -> Bucket, made: &mut usize) -> [Option<(QuotaOf, &'a mut Bucket)>; 3] {
         let Self { tenant, applications, api_keys } = self;
         let mut named = |of, buckets: &'a mut BTreeMap<Box<str>, Bucket>, (rate, name): (Rate, &str)| {
@@ -208,12 +213,18 @@ impl Buckets {
                 *made += 1;
                 buckets.insert(name.into(), new(rate));
             }
-            (of, buckets.get_mut(name).expect("it was put there"))
+            let bucket = buckets.get_mut(name).expect("it was put there");
+            bucket.renew(rate, &new);
+            (of, bucket)
         };
         let application = rates.application.map(|rate| named(QuotaOf::Application, applications, rate));
         let api_key = rates.api_key.map(|rate| named(QuotaOf::ApiKey, api_keys, rate));
         *made += usize::from(rates.tenant.is_some() && tenant.is_none());
-        let tenant = rates.tenant.map(|rate| (QuotaOf::Tenant, tenant.get_or_insert_with(|| new(rate))));
+        let tenant = rates.tenant.map(|rate| {
+            let bucket = tenant.get_or_insert_with(|| new(rate));
+            bucket.renew(rate, &new);
+            (QuotaOf::Tenant, bucket)
+        });
         [tenant, application, api_key]
     }
 }
@@ -265,6 +276,13 @@ impl Bucket {
     /// Of a rate that nodes share: nothing is drawn yet.
     fn leased(rate: Rate) -> Self {
         Self { rate, level: 0, at_ms: 0, lease: Some(Lease::default()) }
+    }
+
+    /// Begins anew where the rate has changed.
+    fn renew(&mut self, rate: Rate, new: impl Fn(Rate) -> Self) {
+        if self.rate != rate {
+            *self = new(rate);
+        }
     }
 
     /// Brings it up to now.
@@ -321,25 +339,23 @@ impl Quotas {
     const BUCKETS_MAX: usize = 10_000;
 
     /// Quotas of nodes that share their rates by buckets that all of them see. The seed is random, another in each node.
-    pub fn shared(rules: QuotaRules, seed: u64) -> Self {
+    pub fn shared(rules: Arc<CurrentQuotas>, seed: u64) -> Self {
         Self { sharing: Some(seed), ..Self::new(rules) }
     }
 
     /// Quotas of a node alone by these rules, all of them full.
-    pub fn new(rules: QuotaRules) -> Self {
-        let limits = |quota: &TenantQuota| *quota != TenantQuota::default();
-        let is_any = limits(&rules.deployment) || rules.tenants.values().any(limits) || !rules.api_keys.is_empty();
-        Self { rules, is_any, ..Self::default() }
+    pub fn new(rules: Arc<CurrentQuotas>) -> Self {
+        Self { rules, ..Self::default() }
     }
 
     /// Whether anything is limited at all.
     pub fn is_any(&self) -> bool {
-        self.is_any
+        self.rules.is_any()
     }
 
     /// The keys of applications.
     pub fn api_keys(&self) -> &ApiKeys {
-        &self.rules.api_keys
+        self.rules.api_keys()
     }
 
     /// What holds for a tenant.

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: how keys are fetched, and what a principal may do.
 
+mod accepted;
 mod admin;
 mod claims;
 mod keys;
@@ -13,16 +14,18 @@ mod remote;
 mod signed;
 
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
+pub use accepted::IssuerName;
 pub use admin::{ADMIN_SCOPE, AdminError, Administrator};
 pub use keys::{Algorithm, KeyError, KeySet};
 pub use remote::{KeySource, RemoteIssuer, is_safe_address};
 
-use crate::{Policy, Principal, TenantAddresses, TenantId};
+use crate::{Policy, Principal, TenantAccess, TenantAddresses, TenantId};
+use accepted::Accepted;
 use claims::Accepting;
 use signed::Signed;
 
@@ -103,8 +106,7 @@ pub enum TokenError {
 /// costs a look-up. Refusals are not kept: nobody can fill the cache without a key.
 #[derive(Debug)]
 pub struct TokenVerifier {
-    issuers: RwLock<Vec<Issuer>>,
-    policy: Policy,
+    accepted: RwLock<Accepted>,
     addresses: Arc<TenantAddresses>,
     /// Where keys come from that are not known.
     source: OnceLock<Arc<dyn KeySource>>,
@@ -174,8 +176,7 @@ impl TokenVerifier {
     /// A verifier that accepts these issuers, under a policy.
     pub fn with_policy(issuers: Vec<Issuer>, policy: Policy) -> Self {
         Self {
-            issuers: RwLock::new(issuers),
-            policy,
+            accepted: RwLock::new(Accepted::new(issuers, policy)),
             addresses: Arc::default(),
             source: OnceLock::new(),
             verdicts: Cache::with_weighter(Self::VERDICTS_EXPECTED, Self::VERDICT_BYTES_MAX, TokenLength),
@@ -197,19 +198,36 @@ impl TokenVerifier {
 
     /// Accepts an issuer, in place of one with the same `url`; every verdict is forgotten.
     pub fn set_issuer(&self, issuer: Issuer) {
-        let mut issuers = self.issuers.write().unwrap_or_else(PoisonError::into_inner);
-        issuers.retain(|known| known.url != issuer.url);
-        issuers.push(issuer);
+        let mut accepted = self.accepted_mut();
+        accepted.issuers.retain(|known| known.url != issuer.url);
+        accepted.issuers.push(issuer);
         self.verdicts.clear();
     }
 
-    /// Replaces the keys of an issuer; every verdict is forgotten.
-    pub fn set_keys(&self, issuer: &str, keys: KeySet) {
-        let mut issuers = self.issuers.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = issuers.iter_mut().find(|known| known.url == issuer) {
-            known.keys = keys;
-            self.verdicts.clear();
+    /// Gives a tenant roles and issuers of its own, in place of those it had, or takes them away; its verdicts are forgotten.
+    pub fn set_tenant(&self, tenant: &TenantId, access: Option<&TenantAccess>) {
+        let mut accepted = self.accepted_mut();
+        accepted.set_tenant(tenant, access);
+        self.forget_tenant(tenant);
+    }
+
+    /// Replaces the keys of an issuer; every verdict on tokens of its is forgotten.
+    pub fn set_keys(&self, issuer: &IssuerName, keys: KeySet) {
+        let mut accepted = self.accepted_mut();
+        if accepted.set_keys(issuer, keys) {
+            match &issuer.of_tenant {
+                None => self.verdicts.clear(),
+                Some(tenant) => self.forget_tenant(tenant),
+            }
         }
+    }
+
+    fn accepted(&self) -> RwLockReadGuard<'_, Accepted> {
+        self.accepted.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accepted_mut(&self) -> RwLockWriteGuard<'_, Accepted> {
+        self.accepted.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets every verdict on a tenant's tokens.
@@ -233,18 +251,19 @@ impl TokenVerifier {
     }
 
     async fn fetch_and_verify(&self, source: &dyn KeySource, token: &str, now: i64) -> Result<Arc<Principal>, TokenError> {
-        let url = self.issuer_of(token)?;
-        if let Some(keys) = source.keys(&url).await {
-            self.set_keys(&url, keys);
+        let name = self.issuer_of(token)?;
+        if let Some(keys) = source.keys(&name).await {
+            self.set_keys(&name, keys);
         }
         self.verify(token, now)
     }
 
     /// The accepted issuer that a token names; nothing is verified.
-    fn issuer_of(&self, token: &str) -> Result<String, TokenError> {
+    fn issuer_of(&self, token: &str) -> Result<IssuerName, TokenError> {
         let claimed = claims::parse(&Signed::parse(token)?.payload()?)?;
-        let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(claims::issuer_of(&claimed, &issuers)?.url.clone())
+        let accepted = self.accepted();
+        let (issuer, of_tenant) = accepted.issuer(&claimed, &self.addresses)?;
+        Ok(IssuerName { url: issuer.url.clone(), of_tenant: of_tenant.cloned() })
     }
 
     /// Whose token this is. `now` is in seconds since 1970-01-01T00:00:00Z.
@@ -260,12 +279,12 @@ impl TokenVerifier {
             return Err(TokenError::Malformed);
         }
         // Held until the verdict is in the cache, so that none of an issuer that was replaced meanwhile gets there.
-        let issuers = self.issuers.read().unwrap_or_else(PoisonError::into_inner);
+        let accepted = self.accepted();
         let signed = Signed::parse(token)?;
         let claimed = claims::parse(&signed.payload()?)?;
-        let issuer = claims::issuer_of(&claimed, &issuers)?;
+        let (issuer, _) = accepted.issuer(&claimed, &self.addresses)?;
         issuer.keys.verify(&signed)?;
-        let (principal, expires) = claims::principal_of(&claimed, Accepting { issuer, addresses: &self.addresses }, &self.policy, now)?;
+        let (principal, expires) = claims::principal_of(&claimed, Accepting { issuer, addresses: &self.addresses }, &accepted.policy, now)?;
         let verdict = Verdict { principal: Arc::new(principal), expires };
         self.verdicts.insert(KnownToken(token.into()), verdict.clone());
         Ok(verdict.principal)

@@ -1,5 +1,6 @@
 //! Bounded GETs.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,18 +39,28 @@ pub enum FetchError {
     Discovery,
 }
 
+type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
 #[derive(Debug)]
 pub(crate) struct Fetch {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    /// Made when it is needed first: a machine on which nobody is asked needs no certificates.
+    client: OnceLock<HttpsClient>,
     time_max: Duration,
     bytes_max: usize,
 }
 
 impl Fetch {
-    pub(crate) fn new(time_max: Duration, bytes_max: usize) -> Result<Self, FetchError> {
+    pub(crate) fn new(time_max: Duration, bytes_max: usize) -> Self {
+        Self { client: OnceLock::new(), time_max, bytes_max }
+    }
+
+    pub(crate) fn client(&self) -> Result<&HttpsClient, FetchError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider());
         let connector = builder.map_err(FetchError::Certificates)?.https_or_http().enable_http1().build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), time_max, bytes_max })
+        Ok(self.client.get_or_init(|| Client::builder(TokioExecutor::new()).build(connector)))
     }
 
     /// The body behind an address. Redirects are refused as any status but 200 is.
@@ -58,8 +69,9 @@ impl Fetch {
             return Err(FetchError::Address);
         }
         let request = Request::get(address).header("accept", "application/json").body(Empty::new()).map_err(|_| FetchError::Address)?;
+        let client = self.client()?;
         let work = async {
-            let response = self.client.request(request).await.map_err(|error| FetchError::Unreachable(error.to_string()))?;
+            let response = client.request(request).await.map_err(|error| FetchError::Unreachable(error.to_string()))?;
             if response.status() != StatusCode::OK {
                 return Err(FetchError::Status(response.status()));
             }

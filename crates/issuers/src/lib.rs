@@ -7,11 +7,12 @@
 //! Deliberately absent: whose tokens are accepted and what they grant ([`fhirpool_authz`]).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fhirpool_authz::{KeyError, KeySet, KeySource, RemoteIssuer, TokenVerifier};
+use fhirpool_authz::{IssuerName, KeyError, KeySet, KeySource, RemoteIssuer, TenantId, TokenVerifier};
+use futures_util::StreamExt;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -41,10 +42,10 @@ impl Default for Settings {
     }
 }
 
-/// The issuers of a deployment that are elsewhere.
+/// The issuers of a deployment, and of its tenants, that are elsewhere.
 #[derive(Debug)]
 pub struct Issuers {
-    watched: HashMap<String, Watched>,
+    watched: RwLock<HashMap<IssuerName, Arc<Watched>>>,
     fetch: Fetch,
     settings: Settings,
 }
@@ -64,6 +65,15 @@ struct State {
     keys: Option<KeySet>,
 }
 
+impl Watched {
+    fn new(issuer: &RemoteIssuer) -> Arc<Self> {
+        Arc::new(Self { issuer: issuer.clone(), state: Mutex::default() })
+    }
+}
+
+/// So many issuers are asked at once when their time has come.
+const QUESTIONS_MAX: usize = 16;
+
 /// Why an issuer's keys are not to be had.
 #[derive(Debug, thiserror::Error)]
 enum IssuerError {
@@ -74,26 +84,56 @@ enum IssuerError {
 }
 
 impl Issuers {
-    /// These issuers.
+    /// These issuers of the deployment.
+    ///
+    /// # Errors
+    /// There are some, and this machine's certificates cannot be used.
     pub fn new(issuers: Vec<RemoteIssuer>, settings: Settings) -> Result<Self, FetchError> {
-        let watched = |issuer: RemoteIssuer| (issuer.url.clone(), Watched { issuer, state: Mutex::default() });
-        let fetch = Fetch::new(Duration::from_millis(settings.answer_ms_max), settings.answer_bytes_max)?;
-        Ok(Self { watched: issuers.into_iter().map(watched).collect(), fetch, settings })
+        let watched = issuers.iter().map(|issuer| (issuer.url.as_str().into(), Watched::new(issuer)));
+        let fetch = Fetch::new(Duration::from_millis(settings.answer_ms_max), settings.answer_bytes_max);
+        if !issuers.is_empty() {
+            fetch.client()?;
+        }
+        Ok(Self { watched: RwLock::new(watched.collect()), fetch, settings })
+    }
+
+    /// Watches these of a tenant's own in place of those it had; what is known of one that stays as it is stays. A new one is asked
+    /// when its first token comes.
+    pub fn set_tenant(&self, tenant: &TenantId, issuers: &[RemoteIssuer]) {
+        let mut all = self.watched.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|name, watched| name.of_tenant.as_ref() != Some(tenant) || issuers.contains(&watched.issuer));
+        for issuer in issuers {
+            let name = IssuerName { url: issuer.url.clone(), of_tenant: Some(tenant.clone()) };
+            all.entry(name).or_insert_with(|| Watched::new(issuer));
+        }
+    }
+
+    fn watched(&self, name: &IssuerName) -> Option<Arc<Watched>> {
+        self.watched.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// Keeps the keys of a verifier fresh for as long as it is polled.
     pub async fn watch(&self, verifier: &TokenVerifier) {
         loop {
-            let mut all_known = true;
-            for (url, watched) in &self.watched {
-                if let Some(keys) = self.keys(url).await {
-                    verifier.set_keys(url, keys);
+            let names: Vec<IssuerName> = self.watched.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+            let asked = futures_util::stream::iter(names).for_each_concurrent(QUESTIONS_MAX, async |name| {
+                if self.is_due(&name).await
+                    && let Some(keys) = self.keys(&name).await
+                {
+                    verifier.set_keys(&name, keys);
                 }
-                all_known &= watched.state.lock().await.keys.is_some();
-            }
-            let wait_ms = if all_known { self.settings.refresh_ms } else { self.settings.floor_ms };
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            });
+            asked.await;
+            tokio::time::sleep(Duration::from_millis(self.settings.floor_ms.max(1))).await;
         }
+    }
+
+    /// Whether its keys are not known, or have been for long.
+    async fn is_due(&self, name: &IssuerName) -> bool {
+        let Some(watched) = self.watched(name) else { return false };
+        let state = watched.state.lock().await;
+        let is_fresh = |asked: Instant| asked.elapsed() < Duration::from_millis(self.settings.refresh_ms);
+        state.keys.is_none() || !state.asked.is_some_and(is_fresh)
     }
 
     async fn ask(&self, issuer: &RemoteIssuer, known: &[u8]) -> Result<Option<(Vec<u8>, KeySet)>, IssuerError> {
@@ -112,8 +152,8 @@ impl Issuers {
 
 #[async_trait]
 impl KeySource for Issuers {
-    async fn keys(&self, issuer: &str) -> Option<KeySet> {
-        let watched = self.watched.get(issuer)?;
+    async fn keys(&self, issuer: &IssuerName) -> Option<KeySet> {
+        let watched = self.watched(issuer)?;
         let arrived = Instant::now();
         let mut state = watched.state.lock().await;
         match state.asked {
@@ -125,13 +165,13 @@ impl KeySource for Issuers {
         state.asked = Some(Instant::now());
         match self.ask(&watched.issuer, &state.jwks).await {
             Ok(Some((jwks, keys))) => {
-                tracing::info!(issuer, "the issuer's keys have changed");
+                tracing::info!(issuer = issuer.url, "the issuer's keys have changed");
                 (state.jwks, state.keys) = (jwks, Some(keys.clone()));
                 Some(keys)
             }
             Ok(None) => None,
             Err(error) => {
-                tracing::warn!(issuer, %error, "the issuer's keys are not to be had; those known stay");
+                tracing::warn!(issuer = issuer.url, %error, "the issuer's keys are not to be had; those known stay");
                 None
             }
         }
@@ -140,8 +180,8 @@ impl KeySource for Issuers {
 
 impl Issuers {
     /// Starts to keep the keys of a verifier fresh, and serves it as its source; ends when the handle is aborted.
-    pub fn start(self, verifier: &Arc<TokenVerifier>) -> tokio::task::JoinHandle<()> {
-        let (issuers, verifier) = (Arc::new(self), verifier.clone());
+    pub fn start(self: &Arc<Self>, verifier: &Arc<TokenVerifier>) -> tokio::task::JoinHandle<()> {
+        let (issuers, verifier) = (Arc::clone(self), verifier.clone());
         verifier.set_source(issuers.clone());
         tokio::spawn(async move { issuers.watch(&verifier).await })
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fhirpool_authz::{AccessFile, Issuer, TenantAddresses, TokenVerifier};
+use fhirpool_authz::{AccessFile, CurrentQuotas, Issuer, TenantAccess, TenantAddresses, TenantId, TokenVerifier};
 use fhirpool_interactions::{CapabilityCache, Security};
 use fhirpool_issuers::{Issuers, Settings};
 use tokio::task::JoinHandle;
@@ -20,19 +20,39 @@ pub(crate) fn load(path: &Path) -> Result<AccessFile, ConfigError> {
     AccessFile::parse(&text).map_err(|cause| ConfigError::Access { path: path.to_owned(), cause })
 }
 
-/// A verifier of the tokens of all issuers, and what keeps the keys of those elsewhere fresh, where there are any.
-pub(crate) fn verifier(
-    file: &AccessFile,
-    local: Option<Issuer>,
-    addresses: Arc<TenantAddresses>,
-) -> Result<(Arc<TokenVerifier>, Option<JoinHandle<()>>), StartError> {
-    let issuers = file.issuers.iter().map(|issuer| issuer.issuer()).chain(local).collect();
-    let verifier = Arc::new(TokenVerifier::with_policy(issuers, file.policy.clone()).at(addresses));
-    if file.issuers.is_empty() {
-        return Ok((verifier, None));
+/// Who may do what and how much: by the access file, and by the records of tenants.
+pub(crate) struct Access {
+    pub verifier: Arc<TokenVerifier>,
+    issuers: Arc<Issuers>,
+    pub quotas: Arc<CurrentQuotas>,
+}
+
+impl Access {
+    /// By the access file, and the tokens of the server's own issuer, if it has one.
+    pub(crate) fn new(file: &AccessFile, local: Option<Issuer>, addresses: Arc<TenantAddresses>) -> Result<Self, StartError> {
+        let accepted = file.issuers.iter().map(|issuer| issuer.issuer()).chain(local).collect();
+        let verifier = Arc::new(TokenVerifier::with_policy(accepted, file.policy.clone()).at(addresses));
+        let issuers = Issuers::new(file.issuers.clone(), Settings::default()).map_err(StartError::Issuers)?;
+        Ok(Self { verifier, issuers: Arc::new(issuers), quotas: Arc::new(file.quotas.clone().into()) })
     }
-    let watching = Issuers::new(file.issuers.clone(), Settings::default()).map_err(StartError::Issuers)?.start(&verifier);
-    Ok((verifier, Some(watching)))
+
+    /// Keeps the keys of issuers elsewhere fresh, until the handle is aborted.
+    pub(crate) fn watch_issuers(&self) -> JoinHandle<()> {
+        self.issuers.start(&self.verifier)
+    }
+
+    /// Gives a tenant what its record says from now on. A record that a later version has written, and that this one does not
+    /// understand, leaves its tenant without roles and issuers of its own: what it may forbid, nobody does.
+    pub(crate) fn set_tenant(&self, tenant: &TenantId, json: Option<&str>) {
+        let read = json.map_or(Ok(None), |json| TenantAccess::parse(tenant, json));
+        let access = read.unwrap_or_else(|error| {
+            tracing::error!(%tenant, %error, "the tenant's record says what this version does not understand: nobody gets in");
+            Some(TenantAccess::closed())
+        });
+        self.quotas.set_tenant(tenant, access.as_ref());
+        self.issuers.set_tenant(tenant, access.as_ref().map(TenantAccess::issuers).unwrap_or_default());
+        self.verifier.set_tenant(tenant, access.as_ref());
+    }
 }
 
 /// What the server says of where clients get their tokens.

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use fhirpool_audit::AuditTrail;
-use fhirpool_authz::{Principal, TenantId, WriteAccess};
+use fhirpool_authz::{Principal, TenantAccess, TenantId, WriteAccess};
 use fhirpool_interactions::{Clock, SystemClock};
-use fhirpool_storage::tenants::{PurgeTenant, TenantDirectory, TenantRecord, TenantState, change_tenant_for};
+use fhirpool_storage::tenants::{PurgeTenant, Refused, TenantDirectory, TenantRecord, TenantState, change_tenant_for, set_tenant_access};
 use fhirpool_storage::{KeyRing, Result, StorageError};
 use tokio::task::AbortHandle;
 
@@ -96,8 +96,20 @@ impl Administration {
         tenant: &TenantId,
         to: TenantState,
         by: Option<&str>,
-    ) -> Result<Option<std::result::Result<TenantRecord, fhirpool_storage::tenants::Refused>>> {
+    ) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
         let changed = change_tenant_for(&**self.directory.registry(), tenant, to, SystemClock.now(), by).await?;
+        self.directory.refresh().await?;
+        Ok(changed)
+    }
+
+    /// Gives a tenant roles, quotas and issuers of its own, or takes them away, for someone (`issuer|subject`).
+    async fn set_access(
+        &self,
+        tenant: &TenantId,
+        access: Option<&TenantAccess>,
+        by: &str,
+    ) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
+        let changed = set_tenant_access(&**self.directory.registry(), tenant, access, Some(by)).await?;
         self.directory.refresh().await?;
         Ok(changed)
     }

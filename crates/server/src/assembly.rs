@@ -135,23 +135,20 @@ impl Server {
                  the tokens of `fhirpool token`"
             );
         }
-        if access_file.quotas.limits_stored() {
-            parts.store = Arc::new(LimitedStore::new(
-                parts.store,
-                Arc::clone(&parts.index),
-                Arc::clone(&parts.stored_bytes),
-                access_file.quotas.clone(),
-            ));
-        }
+        let access = access::Access::new(&access_file, issuer.as_deref().map(LocalIssuer::issuer), config.addresses())?;
+        let (verifier, quotas) = (Arc::clone(&access.verifier), Arc::clone(&access.quotas));
+        let (index, stored_bytes) = (Arc::clone(&parts.index), Arc::clone(&parts.stored_bytes));
+        parts.store = Arc::new(LimitedStore::new(parts.store, index, stored_bytes, Arc::clone(&quotas)));
         let stop_parts = std::mem::replace(&mut parts.stop, Box::new(|| Box::pin(async {})));
         let https = tls.is_some();
-        let (verifier, watching_issuers) = access::verifier(&access_file, issuer.as_deref().map(LocalIssuer::issuer), config.addresses())?;
         let says = access::capability_cache(&access_file, !config.cors_origin.is_empty());
         let of_tenants = Arc::clone(&verifier);
         parts.tenants.on_change(Box::new(move |tenant, state| {
             tracing::info!(%tenant, state = state.name(), "a tenant's state has changed");
             of_tenants.forget_tenant(tenant);
         }));
+        let watching_issuers = access.watch_issuers();
+        parts.tenants.on_access(Box::new(move |tenant, json| access.set_tenant(tenant, json))).await;
         let administration = Arc::clone(&parts.administration);
         let on_deleting = move |tenant: &TenantId| administration.begin_removal(tenant);
         let watching_tenants = tenants::watch(&parts.tenants, Duration::from_millis(config.tenant_refresh_ms), on_deleting);
@@ -162,10 +159,10 @@ impl Server {
             duties: Arc::clone(parts.administration.duties()),
         };
         let watching_logs = expiry::watch(expiry, config.audit_days);
-        let watching = watching_issuers.into_iter().chain([watching_tenants]).chain(watching_logs).collect();
+        let watching = [watching_issuers, watching_tenants].into_iter().chain(watching_logs).collect();
         let quotas = match parts.quota_leases.take() {
-            Some(leases) => NodeQuotas::shared(access_file.quotas, leases, random_seed()),
-            None => NodeQuotas::alone(access_file.quotas),
+            Some(leases) => NodeQuotas::shared(quotas, leases, random_seed()),
+            None => NodeQuotas::alone(quotas),
         };
         let (keys, audit_log) = (Arc::clone(&parts.keys), Arc::clone(&parts.audit_log));
         let audit = audit::start(&config, Arc::clone(&audit_log), Arc::clone(&keys))?;

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fhirpool_authz::TenantAccess;
 use fhirpool_embedded::EmbeddedStore;
 use fhirpool_embedded::maintenance::{BackupSummary, MaintenanceError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,7 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::administration::Administration;
 
-const LINE_BYTES_MAX: u64 = 8 << 10;
+/// Room for what a tenant's record may have of roles, quotas and issuers.
+const LINE_BYTES_MAX: u64 = (TenantAccess::BYTES_MAX as u64) + (8 << 10);
 
 /// The socket, served until it is stopped.
 pub(crate) struct Control {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fhirpool_authz::{Principal, QuotaRules, ReadAccess, TenantId, WriteAccess};
+use fhirpool_authz::{CurrentQuotas, Principal, ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::{ResourceKey, ResourceType, VersionId};
 use fhirpool_search::TypeSearch;
 use fhirpool_storage::{
@@ -31,7 +31,7 @@ const STALE_AFTER_NEAR: Duration = Duration::from_millis(500);
 pub(crate) struct LimitedStore {
     inner: Arc<dyn ResourceStore>,
     index: Arc<dyn SearchIndex>,
-    rules: QuotaRules,
+    quotas: Arc<CurrentQuotas>,
     counted: Mutex<HashMap<TenantId, Counted>>,
     bytes: Arc<Bytes>,
     every_type: Arc<[TypeSearch]>,
@@ -136,10 +136,15 @@ impl Bytes {
 
 impl LimitedStore {
     /// Around a store; counted by its index, and bytes in their sums.
-    pub(crate) fn new(inner: Arc<dyn ResourceStore>, index: Arc<dyn SearchIndex>, sums: Arc<dyn StoredBytes>, rules: QuotaRules) -> Self {
+    pub(crate) fn new(
+        inner: Arc<dyn ResourceStore>,
+        index: Arc<dyn SearchIndex>,
+        sums: Arc<dyn StoredBytes>,
+        quotas: Arc<CurrentQuotas>,
+    ) -> Self {
         let bytes = Arc::new(Bytes { sums, known: Mutex::default() });
         let every_type = ResourceType::all().map(|resource_type| TypeSearch { resource_type, filter: Vec::new(), sort: Vec::new() });
-        Self { inner, index, rules, counted: Mutex::default(), bytes, every_type: every_type.collect() }
+        Self { inner, index, quotas, counted: Mutex::default(), bytes, every_type: every_type.collect() }
     }
 
     /// Takes room for what changes make, or refuses them.
@@ -226,7 +231,7 @@ impl ResourceStore for LimitedStore {
     }
 
     async fn commit(&self, access: &WriteAccess, commit: Commit) -> Result<CommitOutcome> {
-        let (tenant, quota) = (access.tenant(), self.rules.of(access.tenant()));
+        let (tenant, quota) = (access.tenant(), self.quotas.of(access.tenant()));
         let bytes = commit.changes.iter().map(|change| match &change.content {
             ChangeContent::Put { body, .. } => body.text.len() as u64,
             ChangeContent::Delete => 0,

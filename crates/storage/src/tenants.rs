@@ -1,6 +1,7 @@
 //! Tenants as records: the registry that every node reads, what a node remembers of it, and how a tenant is forgotten.
 //!
-//! Issuers, roles and quotas of a tenant stand in the access file, which each node reads at its start, and not here as well.
+//! A record may have roles, quotas and issuers of the tenant's own. They go above what the access file says, which each node reads
+//! at its start.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -11,7 +12,8 @@ use async_trait::async_trait;
 use fhirpool_authz::{TenantId, WriteAccess};
 
 pub use directory::{
-    DirectoryClock, DirectorySettings, OnTenantChange, Standing, TenantDirectory, change_tenant, change_tenant_for, register_tenant,
+    DirectoryClock, DirectorySettings, OnAccessChange, OnTenantChange, Standing, TenantDirectory, change_tenant, change_tenant_for,
+    register_tenant, set_tenant_access,
 };
 pub use record::{Refused, TENANT_NAME_CHARS_MAX, TenantRecord, TenantState};
 

@@ -59,7 +59,7 @@ async fn main() {
         remove_tenant: Box::new(|tenant| panic!("nobody administers the tenant {tenant} here")),
         signed_content: None,
         verifier: Arc::new(verifier),
-        quotas: NodeQuotas::alone(quotas),
+        quotas: NodeQuotas::alone(Arc::new(quotas.into())),
         audit,
         settings: Settings::default(),
         is_ready: Box::new(|| true),

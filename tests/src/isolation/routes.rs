@@ -71,6 +71,7 @@ const ROWS: &[Row] = &[
     administration("DELETE", "/admin/tenants/{tenant}", 202),
     administration("POST", "/admin/tenants/{tenant}/$suspend", 200),
     administration("POST", "/admin/tenants/{tenant}/$resume", 200),
+    administration("PUT", "/admin/tenants/{tenant}/access", 200),
     open("GET", "/metadata"),
     open("GET", "/.well-known/smart-configuration"),
     signed("PUT", "/$content/{type}/{id}/{vid}"),
@@ -148,6 +149,7 @@ pub(super) async fn ask(client: &Client, method: &str, route: &Route, tenant: &s
             ("application/fhir+json", format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entry}]}}"#))
         }
         ("POST", "/{type}") => ("application/fhir+json", patient(None, "New", "new")),
+        ("PUT", "/admin/tenants/{tenant}/access") => ("application/json", "{}".to_owned()),
         ("PUT", "/{type}") => ("application/fhir+json", patient(None, "Mine", "x")),
         ("PUT", _) => ("application/fhir+json", patient(Some("p"), "Mine", "x")),
         ("PATCH", _) => ("application/json-patch+json", r#"[{"op":"test","path":"/id","value":"p"}]"#.to_owned()),

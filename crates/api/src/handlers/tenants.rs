@@ -3,12 +3,12 @@
 //! The answers are plain JSON; refusals are OperationOutcomes as everywhere.
 
 use axum::body::Body;
-use fhirpool_authz::{Administrator, TenantId};
+use fhirpool_authz::{Administrator, TenantAccess, TenantId};
 use fhirpool_fhir::IssueCode;
 use fhirpool_fhir::json::Document;
 use fhirpool_interactions::InteractionError;
 use fhirpool_storage::StorageError;
-use fhirpool_storage::tenants::{TenantRecord, TenantState, change_tenant_for};
+use fhirpool_storage::tenants::{Refused, TenantRecord, TenantState, change_tenant_for, set_tenant_access};
 use http::header::LOCATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -54,6 +54,9 @@ pub(crate) async fn administer(
         };
     }
     let tenant = names.tenant.as_deref().and_then(TenantId::parse).ok_or_else(ApiError::no_tenant)?;
+    if action == Action::TenantAccess {
+        return set_access(state, attempt, &tenant, administrator, body).await;
+    }
     let to = match action {
         Action::TenantSuspend => TenantState::Suspended,
         Action::TenantResume => TenantState::Active,
@@ -73,11 +76,32 @@ pub(crate) async fn administer(
     state.tenants.refresh().await.map_err(refusal)?;
     let changed = changed.ok_or_else(ApiError::no_tenant)?;
     note(action, attempt, administrator, &tenant, changed.is_ok());
-    let record = changed.map_err(|refused| ApiError::new(StatusCode::CONFLICT, IssueCode::Conflict, refused.to_string()))?;
+    let record = changed.map_err(conflict)?;
     if to == TenantState::Deleting {
         (state.remove_tenant)(&tenant);
         return Ok(json(StatusCode::ACCEPTED, record.to_shown_json()));
     }
+    Ok(json(StatusCode::OK, record.to_shown_json()))
+}
+
+/// A tenant's roles, quotas and issuers, in place of all that its record had of them; `{}`: none of its own.
+async fn set_access(
+    state: &ApiState,
+    attempt: &Attempt<'_>,
+    tenant: &TenantId,
+    administrator: &Administrator,
+    body: Body,
+) -> Result<Answer> {
+    let deadline = Instant::now() + state.settings.request_time_max;
+    let bytes = crate::body::read(attempt.head, body, TenantAccess::BYTES_MAX, deadline).await?;
+    let text = String::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
+    let access = TenantAccess::parse(tenant, &text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let by = name_of(administrator);
+    let changed = set_tenant_access(&**state.tenants.registry(), tenant, access.as_ref(), Some(&by)).await.map_err(refusal)?;
+    state.tenants.refresh().await.map_err(refusal)?;
+    let changed = changed.ok_or_else(ApiError::no_tenant)?;
+    note(Action::TenantAccess, attempt, administrator, tenant, changed.is_ok());
+    let record = changed.map_err(conflict)?;
     Ok(json(StatusCode::OK, record.to_shown_json()))
 }
 
@@ -120,6 +144,10 @@ fn name_of(administrator: &Administrator) -> String {
 
 fn json(status: StatusCode, json: String) -> Answer {
     Answer::new(status, Content::Raw(HeaderValue::from_static("application/json"), json.into_bytes()))
+}
+
+fn conflict(refused: Refused) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, IssueCode::Conflict, refused.to_string())
 }
 
 fn refusal(error: StorageError) -> ApiError {

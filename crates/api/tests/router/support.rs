@@ -207,7 +207,7 @@ impl Api {
             verifier,
             tenants: directory,
             remove_tenant: Box::new(move |tenant| removed.lock().unwrap().push(tenant.clone())),
-            quotas: NodeQuotas::alone(quotas),
+            quotas: NodeQuotas::alone(Arc::new(quotas.into())),
             settings,
             audit: None,
             is_ready: Box::new(is_ready),

@@ -148,19 +148,16 @@ fn what_a_file_says_wrongly_is_told_in_a_sentence() {
     };
     assert!(Policy::parse(&rule(good[0], good[1], good[2], good[3])).is_ok());
     let cases = [
-        (with(0, "permit"), "access file: rule 1: effect: found \"permit\"; allowed: allow, deny"),
-        (with(1, "[]"), "access file: rule 1: groups: found no name; allowed: names of groups, or \"*\" alone"),
-        (with(1, "[\"*\", \"a\"]"), "access file: rule 1: groups: found \"*\" among names; allowed: names of groups, or \"*\" alone"),
-        (with(2, "[\"patient\"]"), "access file: rule 1: types: found \"patient\"; allowed: resource types of FHIR R4, or \"*\" alone"),
+        (with(0, "permit"), "rule 1: effect: found \"permit\"; allowed: allow, deny"),
+        (with(1, "[]"), "rule 1: groups: found no name; allowed: names of groups, or \"*\" alone"),
+        (with(1, "[\"*\", \"a\"]"), "rule 1: groups: found \"*\" among names; allowed: names of groups, or \"*\" alone"),
+        (with(2, "[\"patient\"]"), "rule 1: types: found \"patient\"; allowed: resource types of FHIR R4, or \"*\" alone"),
         (
             with(2, "[]"),
-            "access file: rule 1: found no types or no interactions and operations; allowed: a type, and an interaction or operation, or \"*\"",
+            "rule 1: found no types or no interactions and operations; allowed: a type, and an interaction or operation, or \"*\"",
         ),
-        ("[tenant.\"a/b\"]".to_owned(), "access file: found the tenant \"a/b\"; allowed: 1 to 64 letters, digits, `-` and `_`"),
-        (
-            "shared_types = [\"Doctor\"]".to_owned(),
-            "access file: shared_types: found \"Doctor\"; allowed: resource types of FHIR R4, or \"*\" alone",
-        ),
+        ("[tenant.\"a/b\"]".to_owned(), "found the tenant \"a/b\"; allowed: 1 to 64 letters, digits, `-` and `_`"),
+        ("shared_types = [\"Doctor\"]".to_owned(), "shared_types: found \"Doctor\"; allowed: resource types of FHIR R4, or \"*\" alone"),
     ];
     for (text, expected) in cases {
         assert_eq!(Policy::parse(&text).unwrap_err().to_string(), expected);

@@ -18,7 +18,7 @@ impl Fleet {
     fn new(nodes: u64, rate: Rate) -> Self {
         let deployment = TenantQuota { tenant: Some(rate), ..TenantQuota::default() };
         let rules = QuotaRules { deployment, ..QuotaRules::default() };
-        let nodes = (0..nodes).map(|seed| Quotas::shared(rules.clone(), scatter(seed + 1))).collect();
+        let nodes = (0..nodes).map(|seed| Quotas::shared(Arc::new(rules.clone().into()), scatter(seed + 1))).collect();
         Self { nodes, bucket: None, acme: tenant("acme"), admitted_points: 0, writes: 0, is_reachable: true }
     }
 

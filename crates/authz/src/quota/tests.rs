@@ -8,7 +8,7 @@ pub(super) fn tenant(name: &str) -> TenantId {
 
 fn quotas(tenant: Option<Rate>, application: Option<Rate>, requests_at_once_max: Option<u32>) -> Quotas {
     let deployment = TenantQuota { tenant, application, requests_at_once_max, ..TenantQuota::default() };
-    Quotas::new(QuotaRules { deployment, ..QuotaRules::default() })
+    Quotas::new(Arc::new(QuotaRules { deployment, ..QuotaRules::default() }.into()))
 }
 
 pub(super) fn by<'a>(tenant: &'a TenantId, application: Option<&'a str>) -> Asker<'a> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::claims::Accepting;
 use super::signed::Signed;
-use super::{TokenError, TokenVerifier, claims};
+use super::{IssuerName, TokenError, TokenVerifier, claims};
 use crate::principal::OPERATOR_ISSUER;
 
 /// The scope that lets its bearer administer tenants.
@@ -53,9 +53,10 @@ impl TokenVerifier {
     pub async fn verify_admin_or_fetch(&self, token: &str, now: i64) -> Result<Administrator, AdminError> {
         match (self.verify_admin(token, now), self.source.get()) {
             (Err(AdminError::Token(TokenError::UnknownKey)), Some(source)) => {
-                let url = self.issuer_of(token)?;
-                if let Some(keys) = source.keys(&url).await {
-                    self.set_keys(&url, keys);
+                let claimed = claims::parse(&Signed::parse(token)?.payload()?)?;
+                let name = IssuerName::from(&*self.accepted().deployments(&claimed)?.url);
+                if let Some(keys) = source.keys(&name).await {
+                    self.set_keys(&name, keys);
                 }
                 self.verify_admin(token, now)
             }
@@ -67,10 +68,10 @@ impl TokenVerifier {
         if token.len() > Self::TOKEN_BYTES_MAX {
             return Err(TokenError::Malformed.into());
         }
-        let issuers = self.issuers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let accepted = self.accepted();
         let signed = Signed::parse(token)?;
         let claimed = claims::parse(&signed.payload()?)?;
-        let issuer = claims::issuer_of(&claimed, &issuers)?;
+        let issuer = accepted.deployments(&claimed)?;
         issuer.keys.verify(&signed)?;
         let (administrator, scopes) = claims::administrator_of(&claimed, Accepting { issuer, addresses: &self.addresses }, now)?;
         if scopes.iter().any(|scope| scope == ADMIN_SCOPE) { Ok(administrator) } else { Err(AdminError::Scope) }

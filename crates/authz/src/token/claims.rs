@@ -30,10 +30,15 @@ pub(super) fn parse(payload: &[u8]) -> Result<Document, TokenError> {
     parse_object(payload)
 }
 
-/// The issuer that the claims name. They are not verified yet.
-pub(super) fn issuer_of<'a>(claims: &Document, issuers: &'a [Issuer]) -> Result<&'a Issuer, TokenError> {
-    let url = required_text(claims.root(), "iss")?;
-    issuers.iter().find(|issuer| issuer.url == url).ok_or(TokenError::UnknownIssuer)
+/// The URL of the issuer that the claims name. They are not verified yet.
+pub(super) fn issuer_url(claims: &Document) -> Result<Cow<'_, str>, TokenError> {
+    required_text(claims.root(), "iss")
+}
+
+/// Whether the claims name this tenant, as this issuer's. They are not verified yet.
+pub(super) fn name_tenant(claims: &Document, accepting: Accepting<'_>, tenant: &TenantId) -> bool {
+    let claims = claims.root();
+    audiences_of(claims).and_then(|audiences| tenant_of(claims, accepting, &audiences)).is_ok_and(|named| named == *tenant)
 }
 
 /// The principal of verified claims, and when the token expires.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Algorithm, Issuer, KeySet};
+use super::{Algorithm, Issuer, IssuerName, KeySet};
 use crate::TenantId;
 
 /// An issuer elsewhere, as the deployment names it.
@@ -49,7 +49,7 @@ impl RemoteIssuer {
 pub trait KeySource: std::fmt::Debug + Send + Sync {
     /// The keys that an issuer has now; `None`: it is none of this source, was asked lately or does not answer, and the known keys
     /// stay. A call while another one asks waits for that.
-    async fn keys(&self, issuer: &str) -> Option<KeySet>;
+    async fn keys(&self, issuer: &IssuerName) -> Option<KeySet>;
 }
 
 /// Whether keys may be fetched from an address: over https, or over http from this machine.

@@ -107,7 +107,7 @@ fn a_base_of_the_tenants_own_names_it_as_an_audience() {
     assert_eq!(of_other.err(), Some(TokenError::Claim("patient")));
     // Nor does it name one to who may not name tenants by audiences, or it is no administrator's.
     let named = verifier().at(addresses);
-    let issuer = Issuer { tenant_audience_bases: Vec::new(), ..named.issuers.read().unwrap()[0].clone() };
+    let issuer = Issuer { tenant_audience_bases: Vec::new(), ..named.accepted().issuers[0].clone() };
     named.set_issuer(issuer);
     let token = |changes: &[(&str, &str)]| shared_test_key().sign(&claims(changes)).unwrap();
     assert_eq!(named.verify(&token(&[("aud", "\"https://fhir.acme.example\"")]), NOW).err(), Some(TokenError::Audience));
@@ -363,8 +363,8 @@ struct Once(std::sync::Mutex<Option<KeySet>>);
 
 #[async_trait::async_trait]
 impl KeySource for Once {
-    async fn keys(&self, issuer: &str) -> Option<KeySet> {
-        self.0.lock().unwrap().take().filter(|_| issuer == URL)
+    async fn keys(&self, issuer: &IssuerName) -> Option<KeySet> {
+        self.0.lock().unwrap().take().filter(|_| *issuer == URL.into())
     }
 }
 
@@ -380,11 +380,11 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn a_key_that_is_not_known_is_asked_for() {
     let (verifier, token) = (verifier(), shared_test_key().sign(&claims(&[])).unwrap());
-    verifier.set_keys(URL, KeySet::default());
+    verifier.set_keys(&URL.into(), KeySet::default());
     assert_eq!(at_once(verifier.verify_or_fetch(&token, NOW)).err(), Some(TokenError::UnknownKey));
     verifier.set_source(Arc::new(Once(std::sync::Mutex::new(Some(shared_test_key().key_set().clone())))));
     assert!(at_once(verifier.verify_or_fetch(&token, NOW)).is_ok());
     assert!(verifier.verify(&token, NOW).is_ok());
-    verifier.set_keys(URL, KeySet::default());
+    verifier.set_keys(&URL.into(), KeySet::default());
     assert_eq!(at_once(verifier.verify_or_fetch(&token, NOW)).err(), Some(TokenError::UnknownKey));
 }

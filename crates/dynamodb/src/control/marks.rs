@@ -62,10 +62,7 @@ impl WriteMarks for ClientMarks {
         self.client.count_write(MARK, item_bytes(&item));
         match answer {
             Ok(_) | Err(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-            Err(error) => {
-                eprintln!("DBG {error:?}");
-                Err(unexpected("UpdateItem", &error))
-            }
+            Err(error) => Err(unexpected("UpdateItem", &error)),
         }
     }
 

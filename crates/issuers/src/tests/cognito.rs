@@ -129,7 +129,7 @@ async fn tokens_of_a_user_pool_make_principals_of_their_tenant_and_group() {
 async fn keys_of_a_user_pool_are_found_by_discovery() {
     let pool = Pool::create().await;
     // The discovery document names AWS as the issuer, so that asked for on this machine it is another's, and refused.
-    let fetch = Fetch::new(Duration::from_secs(5), 64 << 10).unwrap();
+    let fetch = Fetch::new(Duration::from_secs(5), 64 << 10);
     let address = format!("{}/{}", pool.endpoint, pool.id);
     assert!(matches!(fetch.discover(&address).await, Err(FetchError::Discovery)));
     let jwks = fetch.get(&format!("{address}/.well-known/jwks.json")).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_audit::{Access, Activity};
-use fhirpool_authz::{Administrator, TenantId};
+use fhirpool_authz::{Administrator, TenantAccess, TenantId};
 use fhirpool_interactions::{Clock, Randomness, SystemClock, SystemRandomness};
 use fhirpool_storage::StorageError;
 use fhirpool_storage::tenants::{TenantRecord, TenantState};
@@ -31,28 +31,31 @@ enum Order<'a> {
     Create(&'a str),
     Show,
     Become(TenantState),
+    /// With roles, quotas and issuers of its own, in JSON.
+    SetAccess(&'a str),
 }
 
 impl Administration {
-    /// `list`, or one of `create`, `show`, `suspend`, `resume`, `delete` and an id; behind `create <id>` the name. A deletion has
-    /// begun when this ends.
+    /// `list`, or one of `create`, `show`, `suspend`, `resume`, `delete`, `access` and an id; behind `create <id>` the name, behind
+    /// `access <id>` its roles, quotas and issuers as JSON in one line. A deletion has begun when this ends.
     ///
     /// # Errors
     /// A sentence for the operator.
     pub(crate) async fn obey(self: &Arc<Self>, line: &str) -> Result<String, String> {
         let mut words = line.splitn(3, ' ');
-        let (verb, id, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (verb, id, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let order = match verb {
             "list" => {
                 let records = self.list().await.map_err(|error| error.to_string())?;
                 let records: Vec<String> = records.iter().map(TenantRecord::to_shown_json).collect();
                 return Ok(format!("[{}]", records.join(",")));
             }
-            "create" => Order::Create(name),
+            "create" => Order::Create(rest),
             "show" => Order::Show,
             "suspend" => Order::Become(TenantState::Suspended),
             "resume" => Order::Become(TenantState::Active),
             "delete" => Order::Become(TenantState::Deleting),
+            "access" => Order::SetAccess(rest),
             _ => return Err("unknown request".to_owned()),
         };
         let tenant = read_id(id)?;
@@ -81,6 +84,7 @@ impl Administration {
             Order::Become(TenantState::Suspended) => Some((Activity::TenantSuspend, 200)),
             Order::Become(TenantState::Active) => Some((Activity::TenantResume, 200)),
             Order::Become(TenantState::Deleting | TenantState::Deleted) => Some((Activity::TenantDelete, 202)),
+            Order::SetAccess(_) => Some((Activity::TenantAccess, 200)),
         };
         let operator = Administrator::operator();
         let done = self.attempt(tenant, order, &operator).await;
@@ -102,6 +106,11 @@ impl Administration {
                 created.ok_or_else(|| Refusal { status: 409, text: text() })
             }
             Order::Show => self.show(tenant).await?.ok_or_else(nobody),
+            Order::SetAccess(json) => {
+                let access = TenantAccess::parse(tenant, json).map_err(|error| Refusal { status: 400, text: error.to_string() })?;
+                let changed = self.set_access(tenant, access.as_ref(), &by).await?.ok_or_else(nobody)?;
+                changed.map_err(|refused| Refusal { status: 409, text: refused.to_string() })
+            }
             Order::Become(state) => {
                 // One that is deleted stays so.
                 if state == TenantState::Deleting

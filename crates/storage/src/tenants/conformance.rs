@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fhirpool_authz::TenantId;
+use fhirpool_authz::{TenantAccess, TenantId};
 use fhirpool_fhir::Timestamp;
 use futures_util::future::join_all;
 
 use super::{
     DirectorySettings, Standing, TenantDirectory, TenantRecord, TenantRegistry, TenantState, change_tenant, change_tenant_for,
-    register_tenant,
+    register_tenant, set_tenant_access,
 };
 
 /// An empty registry, and what must live as long.
@@ -42,7 +42,13 @@ pub async fn records_are_kept(registry: Arc<dyn TenantRegistry>) {
     assert!(!registry.create(&other).await.unwrap(), "an id is given once");
     assert_eq!(registry.read(&id("t1")).await.unwrap(), Some(record("t1")));
 
-    let suspended = record("t1").with_state(TenantState::Suspended, Timestamp(1_700_000_001_000)).unwrap().unwrap();
+    let access = TenantAccess::parse(&id("t1"), r#"{"scopes_alone": true, "quota": {"points_per_second": 5}}"#).unwrap();
+    let own = set_tenant_access(&*registry, &id("t1"), access.as_ref(), Some("i|one")).await.unwrap().unwrap().unwrap();
+    assert_eq!((own.revision, own.changed_by.as_deref(), &own.access.is_some()), (2, Some("i|one"), &true));
+    epochs.push(registry.epoch().await.unwrap());
+    assert_eq!(registry.read(&id("t1")).await.unwrap(), Some(own.clone()));
+
+    let suspended = own.with_state(TenantState::Suspended, Timestamp(1_700_000_001_000)).unwrap().unwrap();
     assert!(registry.replace(&suspended).await.unwrap());
     epochs.push(registry.epoch().await.unwrap());
     assert_eq!(registry.read(&id("t1")).await.unwrap(), Some(suspended.clone()));

@@ -1,10 +1,10 @@
 //! What a node remembers of the registry, for a bounded time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use fhirpool_authz::TenantId;
+use fhirpool_authz::{TenantAccess, TenantId};
 use fhirpool_fhir::Timestamp;
 use futures_util::lock::Mutex;
 
@@ -42,6 +42,9 @@ pub enum Standing {
 /// what a node keeps of them.
 pub type OnTenantChange = Box<dyn Fn(&TenantId, TenantState) + Send + Sync>;
 
+/// Called for each tenant whose roles, quotas and issuers are seen to have changed, with those that its record has now, in JSON.
+pub type OnAccessChange = Box<dyn Fn(&TenantId, Option<&str>) + Send + Sync>;
+
 /// Tells what time it is, for how old knowledge is.
 pub type DirectoryClock = Box<dyn Fn() -> Instant + Send + Sync>;
 
@@ -54,10 +57,12 @@ pub struct TenantDirectory {
     /// Held by who looks, so that one does it for all, and changes are told in their order.
     looking: Mutex<()>,
     on_change: RwLock<Vec<OnTenantChange>>,
+    on_access: OnceLock<OnAccessChange>,
 }
 
 struct Known {
     epoch: u64,
+    access: HashMap<TenantId, String>,
     states: HashMap<TenantId, TenantState>,
     deleting: Vec<TenantId>,
     looked_at: Instant,
@@ -77,7 +82,15 @@ impl TenantDirectory {
 
     /// The same, by this clock.
     pub fn with_clock(registry: Arc<dyn TenantRegistry>, settings: DirectorySettings, now: DirectoryClock) -> Self {
-        Self { registry, settings, now, known: RwLock::default(), looking: Mutex::new(()), on_change: RwLock::default() }
+        Self {
+            registry,
+            settings,
+            now,
+            known: RwLock::default(),
+            looking: Mutex::new(()),
+            on_change: RwLock::default(),
+            on_access: OnceLock::new(),
+        }
     }
 
     /// The registry itself.
@@ -88,6 +101,17 @@ impl TenantDirectory {
     /// Has this called for every tenant whose state is seen to have changed from now on.
     pub fn on_change(&self, call: OnTenantChange) {
         self.on_change.write().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+
+    /// Has this called for every tenant whose record has roles, quotas and issuers, and whenever they change; once, ahead of any
+    /// other use.
+    pub async fn on_access(&self, call: OnAccessChange) {
+        let _looking = self.looking.lock().await;
+        if let Some(known) = &*self.known.read().unwrap_or_else(PoisonError::into_inner) {
+            known.access.iter().for_each(|(tenant, access)| call(tenant, Some(access)));
+        }
+        // The first stays.
+        let _ = self.on_access.set(call);
     }
 
     /// How a tenant stands, without asking anyone.
@@ -152,12 +176,22 @@ impl TenantDirectory {
             }
             return Ok(());
         }
-        let states: HashMap<_, _> = self.registry.list().await?.into_iter().map(|record| (record.id, record.state)).collect();
+        let (mut states, mut access) = (HashMap::new(), HashMap::new());
+        for record in self.registry.list().await? {
+            access.extend(record.access.map(|access| (record.id.clone(), access)));
+            states.insert(record.id, record.state);
+        }
         let deleting = states.iter().filter(|(_, state)| **state == TenantState::Deleting).map(|(tenant, _)| tenant.clone()).collect();
-        let next = Known { epoch, states: states.clone(), deleting, looked_at };
+        let next = Known { epoch, access: access.clone(), states: states.clone(), deleting, looked_at };
         // In this order: who asks for something of the tenant from now on is refused, and what was made before is dropped.
         let before = self.known.write().unwrap_or_else(PoisonError::into_inner).replace(next);
-        let before = before.map(|before| before.states).unwrap_or_default();
+        let (before, access_before) = before.map(|before| (before.states, before.access)).unwrap_or_default();
+        if let Some(call) = self.on_access.get() {
+            let gone = access_before.keys().filter(|tenant| !access.contains_key(*tenant));
+            gone.for_each(|tenant| call(tenant, None));
+            let changed = access.iter().filter(|(tenant, access)| access_before.get(*tenant) != Some(access));
+            changed.for_each(|(tenant, access)| call(tenant, Some(access)));
+        }
         // Of one that is being deleted the keys go while its state stays.
         let is_changed = |(tenant, state): &(&TenantId, &TenantState)| {
             before.get(*tenant).is_some_and(|before| before != *state || *before == TenantState::Deleting)
@@ -197,9 +231,32 @@ pub async fn change_tenant_for(
     now: Timestamp,
     by: Option<&str>,
 ) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
+    edit_tenant(registry, tenant, by, |record| record.with_state(to, now)).await
+}
+
+/// Gives a tenant roles, quotas and issuers of its own, or takes them away, for someone; gives its record as it is then. `None`:
+/// there is no such tenant.
+///
+/// # Errors
+/// The registry does not answer.
+pub async fn set_tenant_access(
+    registry: &dyn TenantRegistry,
+    tenant: &TenantId,
+    access: Option<&TenantAccess>,
+    by: Option<&str>,
+) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
+    edit_tenant(registry, tenant, by, |record| record.with_access(access)).await
+}
+
+async fn edit_tenant(
+    registry: &dyn TenantRegistry,
+    tenant: &TenantId,
+    by: Option<&str>,
+    edit: impl Fn(&TenantRecord) -> std::result::Result<Option<TenantRecord>, Refused>,
+) -> Result<Option<std::result::Result<TenantRecord, Refused>>> {
     for _ in 0..ROUNDS_MAX {
         let Some(record) = registry.read(tenant).await? else { return Ok(None) };
-        let next = match record.with_state(to, now) {
+        let next = match edit(&record) {
             Ok(Some(next)) => TenantRecord { changed_by: by.map(str::to_owned).or(next.changed_by), ..next },
             Ok(None) => return Ok(Some(Ok(record))),
             Err(refused) => return Ok(Some(Err(refused))),

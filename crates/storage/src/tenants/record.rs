@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fhirpool_authz::TenantId;
+use fhirpool_authz::{TenantAccess, TenantId};
 use fhirpool_fhir::Timestamp;
 use fhirpool_fhir::json::{Document, Value, Writer};
 
@@ -46,14 +46,20 @@ impl TenantState {
     }
 }
 
-/// Why a state cannot follow another. The text may be told to operators.
+/// Why a record cannot become another. The text may be told to operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the tenant is {}, which cannot become {}", from.name(), to.name())]
-pub struct Refused {
-    /// What it is.
-    pub from: TenantState,
-    /// What it should become.
-    pub to: TenantState,
+pub enum Refused {
+    /// A state cannot follow another.
+    #[error("the tenant is {}, which cannot become {}", from.name(), to.name())]
+    State {
+        /// What it is.
+        from: TenantState,
+        /// What it should become.
+        to: TenantState,
+    },
+    /// It is being deleted, or was.
+    #[error("the tenant is {}: nothing of it can be set any more", .0.name())]
+    Closed(TenantState),
 }
 
 /// A tenant.
@@ -73,6 +79,8 @@ pub struct TenantRecord {
     pub changed_at: Option<Timestamp>,
     /// Who made it or asked for its state, as `issuer|subject`; `None`: not known.
     pub changed_by: Option<String>,
+    /// Roles, quotas and issuers of its own, as `fhirpool_authz::TenantAccess` has them in JSON; `None`: those of the deployment.
+    pub access: Option<String>,
     /// What was removed, by part of the store; empty unless it was deleted.
     pub removed: BTreeMap<String, u64>,
 }
@@ -87,19 +95,30 @@ impl TenantRecord {
         if name.chars().count() > TENANT_NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(format!("a tenant's name has 1 to {TENANT_NAME_CHARS_MAX} characters, none of them a control character"));
         }
-        let name = name.to_owned();
-        let removed = BTreeMap::new();
-        Ok(Self { id, name, state: TenantState::Active, revision: 1, created_at: Some(now), changed_at: None, changed_by: None, removed })
+        Ok(Self { name: name.to_owned(), revision: 1, ..Self::unrecorded(id, Some(now)) })
     }
 
     /// Of a tenant that an earlier version registered.
     pub fn unrecorded(id: TenantId, created_at: Option<Timestamp>) -> Self {
         let name = id.as_str().to_owned();
-        let (changed_at, changed_by, removed) = (None, None, BTreeMap::new());
-        Self { id, name, state: TenantState::Active, revision: 0, created_at, changed_at, changed_by, removed }
+        let (changed_at, changed_by, access, removed) = (None, None, None, BTreeMap::new());
+        Self { id, name, state: TenantState::Active, revision: 0, created_at, changed_at, changed_by, access, removed }
     }
 
-    /// The record after a change of state; `None`: it is so already.
+    /// The record with roles, quotas and issuers of its own, or without; `None`: it is so already.
+    ///
+    /// # Errors
+    /// The tenant is being deleted, or was.
+    pub fn with_access(&self, access: Option<&TenantAccess>) -> std::result::Result<Option<Self>, Refused> {
+        let access = access.map(|access| access.as_json().to_owned());
+        match self.state {
+            TenantState::Deleting | TenantState::Deleted => Err(Refused::Closed(self.state)),
+            _ if self.access == access => Ok(None),
+            _ => Ok(Some(Self { access, revision: self.revision + 1, ..self.clone() })),
+        }
+    }
+
+    /// The record after a change of state; `None`: it is so already. One that is deleted has no roles, quotas and issuers any more.
     ///
     /// # Errors
     /// The state cannot follow: what is being deleted can only become deleted, and what was deleted stays so.
@@ -108,9 +127,10 @@ impl TenantRecord {
         match (self.state, to) {
             (from, to) if from == to => Ok(None),
             (Active, Suspended) | (Suspended, Active) | (Active | Suspended, Deleting) | (Deleting, Deleted) => {
-                Ok(Some(Self { state: to, revision: self.revision + 1, changed_at: Some(now), ..self.clone() }))
+                let access = self.access.clone().filter(|_| to.is_kept());
+                Ok(Some(Self { state: to, revision: self.revision + 1, changed_at: Some(now), access, ..self.clone() }))
             }
-            (from, to) => Err(Refused { from, to }),
+            (from, to) => Err(Refused::State { from, to }),
         }
     }
 
@@ -139,6 +159,9 @@ impl TenantRecord {
         }
         if let Some(changed_by) = &self.changed_by {
             writer.string_member("changedBy", changed_by);
+        }
+        if let Some(access) = &self.access {
+            writer.raw_member("access", access);
         }
         if !self.removed.is_empty() {
             writer.key("removed").begin_object();
@@ -178,6 +201,7 @@ impl TenantRecord {
                 Some(by) => Some(by.as_str()?.into_owned()),
                 None => None,
             },
+            access: record.get("access").map(|access| access.raw().to_owned()),
             removed: removed.collect::<Option<_>>()?,
         })
     }
@@ -202,7 +226,9 @@ mod tests {
         let removed = BTreeMap::from([("resources".to_owned(), 7)]);
         let changed_by = Some("https://issuer|some \"one\"".to_owned());
         let deleted = TenantRecord { removed, changed_at: Some(Timestamp(9)), changed_by, state: TenantState::Deleted, ..record() };
-        for record in [record(), deleted, TenantRecord::unrecorded(TenantId::parse("old").unwrap(), None)] {
+        let access = Some(r#"{"quota":{"points_per_second":5}}"#.to_owned());
+        let suspended = TenantRecord { access, state: TenantState::Suspended, ..record() };
+        for record in [record(), deleted, suspended, TenantRecord::unrecorded(TenantId::parse("old").unwrap(), None)] {
             assert_eq!(TenantRecord::from_json(record.to_json().as_bytes()), Ok(record));
         }
         for text in ["", "{}", "[]", "{\"id\":\"acme\",\"name\":\"x\",\"state\":\"open\",\"revision\":1}"] {
@@ -220,10 +246,22 @@ mod tests {
                 match (from == to, may.contains(&(from, to))) {
                     (true, _) => assert_eq!(next, Ok(None)),
                     (_, true) => assert_eq!(next.unwrap().map(|next| (next.state, next.revision)), Some((to, 2))),
-                    (_, false) => assert_eq!(next, Err(Refused { from, to })),
+                    (_, false) => assert_eq!(next, Err(Refused::State { from, to })),
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_record_has_access_of_its_own_until_it_is_deleted() {
+        let access = TenantAccess::parse(&record().id, r#"{"quota": {"points_per_second": 5}}"#).unwrap();
+        let with = record().with_access(access.as_ref()).unwrap().unwrap();
+        assert_eq!((with.access.as_deref(), with.revision), (Some(r#"{"quota":{"points_per_second":5}}"#), 2));
+        assert_eq!(with.with_access(access.as_ref()), Ok(None));
+        let suspended = with.with_state(TenantState::Suspended, Timestamp(8)).unwrap().unwrap();
+        assert_eq!(suspended.access, with.access);
+        let deleting = suspended.with_state(TenantState::Deleting, Timestamp(9)).unwrap().unwrap();
+        assert_eq!((deleting.access.as_ref(), deleting.with_access(access.as_ref())), (None, Err(Refused::Closed(TenantState::Deleting))));
     }
 
     #[test]
