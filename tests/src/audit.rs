@@ -254,6 +254,13 @@ async fn a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was(pro
     assert_eq!((told(&events[0]).as_str(), details(&events[0])), ("bundle E HTTP 404 doctor ", vec![]));
     assert_eq!(found_in_time(&admin, "entity=Patient/p", 2).await.len(), 2);
     assert_eq!(found_in_time(&admin, "patient=none", 1).await.len(), 1);
+
+    // The greatest version that there may be, asked for by nobody.
+    let nobody = Client::new(format!("{}/tenant/home", server.root()), None);
+    let greatest = format!("Patient/x/_history/{}", u64::MAX);
+    assert_eq!(nobody.get(&greatest).await.status, 401);
+    let refused = found_in_time(&admin, "outcome=4&action=R", 1).await;
+    assert_eq!(told(&refused[0]), format!("vread R HTTP 401 - {greatest}"));
     server.stop().await;
 }
 

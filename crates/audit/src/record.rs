@@ -453,8 +453,12 @@ impl<'a> Cursor<'a> {
 
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
-        for place in 0..9 {
+        for place in 0..10 {
             let byte = self.byte()?;
+            // Nine bytes hold 63 bits: the tenth has the last one and ends the number.
+            if place == 9 && byte > 1 {
+                return None;
+            }
             value |= u64::from(byte & 0x7F) << (7 * place);
             if byte & 0x80 == 0 {
                 return Some(value);
@@ -563,7 +567,7 @@ pub(crate) mod tests {
         };
         let mut bytes = Vec::new();
         full.write(&mut bytes);
-        Access { peer: Some("2001:db8::1".parse().unwrap()), status: 0, ..access() }.write(&mut bytes);
+        Access { peer: Some("2001:db8::1".parse().unwrap()), status: 0, version: Some(u64::MAX), ..access() }.write(&mut bytes);
         let records: Vec<Record> = split(&bytes).unwrap().into_iter().map(|record| Record::read(record).unwrap()).collect();
         assert_eq!(records.len(), 3);
         let agent = records[0].agent.as_ref().unwrap();
@@ -572,6 +576,7 @@ pub(crate) mod tests {
         assert_eq!([&records[0].touched[..], &records[1].touched[..]].concat(), touched);
         assert_eq!((records[0].goes_on, records[1].goes_on, records[1].request_id.as_str()), (false, true, "r-1"));
         assert_eq!((records[2].peer, records[2].status, &records[2].agent), (Some("2001:db8::1".parse().unwrap()), 0, &None));
+        assert_eq!(records[2].version, Some(u64::MAX));
         assert!(split(&bytes).unwrap().iter().all(|record| time_of(record) == Timestamp(1_700_000_000_123)));
     }
 
@@ -589,6 +594,20 @@ pub(crate) mod tests {
                 changed[place] ^= 1 << bit;
                 let _ = split(&changed).map(|records| records.into_iter().map(Record::read).collect::<Vec<_>>());
             }
+        }
+    }
+
+    #[test]
+    fn every_number_comes_back_and_longer_ones_are_refused() {
+        for number in (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit]).chain([u64::MAX]) {
+            let mut bytes = Vec::new();
+            write_varint(number, &mut bytes);
+            assert_eq!(Cursor { bytes: &bytes }.varint(), Some(number));
+        }
+        for last in [2, 0x7F, 0x80, 0x81] {
+            let mut bytes = [0xFF; 11];
+            (bytes[9], bytes[10]) = (last, 0);
+            assert_eq!(Cursor { bytes: &bytes }.varint(), None);
         }
     }
 

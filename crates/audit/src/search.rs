@@ -251,6 +251,8 @@ impl FromStr for RecordId {
 pub struct Found {
     /// The newest first.
     pub records: Vec<(RecordId, Record)>,
+    /// Records that were passed over since they cannot be read: they are damaged, and may be some that were looked for.
+    pub unreadable: usize,
     /// Where the next page goes on; `None` at the end. A page may be short, even empty, and still go on: it has looked at as much
     /// as a page may.
     pub next: Option<Place>,
@@ -287,7 +289,7 @@ impl Reader {
         let before = after.map(|place| BlockName { sequence: place.block.sequence.saturating_add(1), ..place.block });
         let from = Timestamp(query.from.0.saturating_sub(AUDIT_SPAN_MS).max(0));
         let mut range = AuditRange { from, until: query.until, before, limit: BLOCKS_AT_ONCE };
-        let mut found = Found { records: Vec::new(), next: None };
+        let mut found = Found { records: Vec::new(), unreadable: 0, next: None };
         let (mut blocks, mut bytes) = (0, 0);
         loop {
             let page = self.log.scan(access, &range).await?;
@@ -300,7 +302,15 @@ impl Reader {
                     if after.is_some_and(|place| place.block == id.block && id.index >= place.index) {
                         continue;
                     }
-                    let record = Record::read(record)?;
+                    // One that is damaged must not hide all the others.
+                    let record = match Record::read(record) {
+                        Ok(record) => record,
+                        Err(error) => {
+                            tracing::error!(tenant = %access.tenant(), record = %id, %error, "a record is left out of a search");
+                            found.unreadable += 1;
+                            continue;
+                        }
+                    };
                     if !query.matches(&record) {
                         continue;
                     }

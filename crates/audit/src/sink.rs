@@ -39,8 +39,9 @@ impl Sink {
     /// The lines of a tenant's records.
     pub(crate) fn lines(&self, tenant: &TenantId, records: &[u8]) -> Vec<u8> {
         let mut lines = Vec::new();
-        let records = split(records).unwrap_or_default();
-        for record in records.into_iter().filter_map(|record| Record::read(record).ok()) {
+        let told = |error| tracing::error!(%tenant, %error, "a record is not told to the audit sink");
+        let records = split(records).map_err(told).unwrap_or_default();
+        for record in records.into_iter().filter_map(|record| Record::read(record).map_err(told).ok()) {
             let mut writer = Writer::new();
             writer.begin_object().string_member("tenant", tenant.as_str()).key("event");
             write_event(&record, None, &mut writer);

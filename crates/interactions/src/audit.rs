@@ -1,14 +1,14 @@
 //! The log of accesses as R4's AuditEvent: search and read, by who holds leave for it.
 
-use fhirpool_audit::{AuditQuery, Reader, Record, RecordId, SearchError, write_event};
+use fhirpool_audit::{AuditQuery, Found, Reader, RecordId, SearchError, write_event};
 use fhirpool_authz::ReadAccess;
 use fhirpool_fhir::json::Writer;
+use fhirpool_fhir::{Issue, IssueCode, OperationOutcome, ResourceId, ServiceBase};
 use fhirpool_search::parse::{PAGE_PARAMETER, encode_query};
 
 use crate::page_token::Page;
 use crate::parameters::decode;
 use crate::{BundleOutcome, ErrorKind, InteractionError, Interactions, Result};
-use fhirpool_fhir::ServiceBase;
 
 /// What page tokens of it are bound to, besides its client: no address of stored resources is like it.
 const ADDRESS: &str = "$audit/AuditEvent";
@@ -54,7 +54,7 @@ impl Interactions {
             let page = Page { query: own_query.clone(), total: None, position: place.to_bytes() };
             format!("{at}?{PAGE_PARAMETER}={}", self.seal_page(access, ADDRESS, &page))
         });
-        Ok(BundleOutcome::of(searchset(&at, &this, next.as_deref(), &found.records)))
+        Ok(BundleOutcome::of(searchset(&at, &this, next.as_deref(), &found, &self.ids.next_id())))
     }
 
     /// A record by its id; `None`: the id is none of a record, and may be that of a stored AuditEvent.
@@ -76,8 +76,8 @@ fn refused(error: SearchError) -> InteractionError {
     InteractionError::of(kind, error.to_string())
 }
 
-fn searchset(at: &str, this: &str, next: Option<&str>, records: &[(RecordId, Record)]) -> String {
-    let mut writer = Writer::with_capacity(512 + records.len() * 1024);
+fn searchset(at: &str, this: &str, next: Option<&str>, found: &Found, outcome_id: &ResourceId) -> String {
+    let mut writer = Writer::with_capacity(512 + found.records.len() * 1024);
     writer.begin_object().string_member("resourceType", "Bundle").string_member("type", "searchset");
     writer.key("link").begin_array();
     for (relation, url) in [("self", Some(this)), ("next", next)] {
@@ -86,12 +86,18 @@ fn searchset(at: &str, this: &str, next: Option<&str>, records: &[(RecordId, Rec
         }
     }
     writer.end_array();
-    if !records.is_empty() {
+    if !found.records.is_empty() || found.unreadable > 0 {
         writer.key("entry").begin_array();
-        for (id, record) in records {
+        for (id, record) in &found.records {
             writer.begin_object().string_member("fullUrl", &format!("{at}/{id}")).key("resource");
             write_event(record, Some(id), &mut writer);
             writer.key("search").begin_object().string_member("mode", "match").end_object().end_object();
+        }
+        if found.unreadable > 0 {
+            let text = format!("{} records of this page's span are damaged and are left out", found.unreadable);
+            let outcome = OperationOutcome { issues: vec![Issue::warning(IssueCode::Incomplete, text)] }.to_json();
+            writer.begin_object().string_member("fullUrl", &format!("urn:uuid:{outcome_id}")).raw_member("resource", &outcome);
+            writer.key("search").begin_object().string_member("mode", "outcome").end_object().end_object();
         }
         writer.end_array();
     }

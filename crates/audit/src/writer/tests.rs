@@ -173,6 +173,23 @@ async fn records_are_found_the_newest_first_over_blocks_and_pages_and_chains_are
 }
 
 #[tokio::test]
+async fn one_record_that_cannot_be_read_does_not_hide_the_others() {
+    let (log, acme) = (Arc::new(Memory::default()), tenant("acme"));
+    let mut records = Vec::new();
+    access().write(&mut records);
+    crate::record::write_framed(b"of another format", &mut records);
+    access().write(&mut records);
+    let time = access().time;
+    let block =
+        AuditBlock::seal(&Keys.data_key(&acme).await.unwrap(), &acme, BlockName { time, chain: 1, sequence: 1 }, &[0; 32], &records);
+    log.blocks.lock().unwrap().insert((acme.clone(), block.name), block.bytes);
+    let reader = Reader::new(Arc::clone(&log) as _, Arc::new(Keys));
+    let query = AuditQuery::parse(&[("date".into(), "2023-11-14".into())]).unwrap();
+    let found = reader.find(&audit_access("acme"), &query, None, 3).await.unwrap();
+    assert_eq!((found.records.len(), found.unreadable), (2, 1));
+}
+
+#[tokio::test]
 async fn a_full_buffer_makes_requests_wait_and_nothing_is_dropped() {
     let log = Arc::new(Memory::default());
     log.fails.store(true, Ordering::SeqCst);
