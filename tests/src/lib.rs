@@ -20,6 +20,7 @@ mod services;
 mod settings;
 mod synthea;
 mod telemetry;
+mod tenant_access;
 mod tenants;
 mod tls;
 mod wire;

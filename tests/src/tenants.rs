@@ -275,6 +275,16 @@ async fn tenants_are_administered_from_the_command_line() {
         assert!(went_well, "{said}");
         assert_eq!(a.get("Patient/p").await.status, status);
     }
+    let access = data.join("access.toml");
+    for (text, status) in [("inherit = false\n[quota]\npoints_per_second = 5000\n", 403), ("", 200)] {
+        std::fs::write(&access, text).unwrap();
+        let (went_well, said) = fhirpool(data, &["tenant", "access", "a", access.to_str().unwrap()]);
+        assert!(went_well && said.contains("points_per_second") != text.is_empty(), "{said}");
+        assert_eq!(a.get("Patient/p").await.status, status);
+    }
+    std::fs::write(&access, "inherits = false\n").unwrap();
+    let (went_well, said) = fhirpool(data, &["tenant", "access", "a", access.to_str().unwrap()]);
+    assert!(!went_well && said.contains("unknown field `inherits`"), "{said}");
     assert!(!fhirpool(data, &["tenant", "create", "a"]).0);
     assert!(!fhirpool(data, &["tenant", "suspend", "nobody"]).0);
     let (went_well, said) = fhirpool(data, &["tenant", "delete", "a"]);

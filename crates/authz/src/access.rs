@@ -137,6 +137,12 @@ impl ReadAccess {
         self.grants.leave(self.interaction, resource_type)
     }
 
+    /// The same principal's leave for another interaction that reads.
+    pub fn looking(&self, interaction: Interaction) -> Self {
+        let types = if interaction.writes() { TypeSet::default() } else { self.grants.types(interaction) };
+        Self { interaction, types, ..self.clone() }
+    }
+
     /// A digest of what may be shown, to bind what was handed out to it: alike for alike grants, and for no others.
     pub fn extent(&self) -> [u8; 32] {
         self.grants.digest()
@@ -193,8 +199,7 @@ impl WriteAccess {
     /// Leave for an interaction that reads, on what it is granted on: for the entries of a Bundle, for criteria (search), for what
     /// is shown of a stored resource (read).
     pub fn reading(&self, interaction: Interaction) -> ReadAccess {
-        let types = if interaction.writes() { TypeSet::default() } else { self.read.grants.types(interaction) };
-        ReadAccess { interaction, types, ..self.read.clone() }
+        self.read.looking(interaction)
     }
 }
 

@@ -106,6 +106,14 @@ impl Grants {
         kept
     }
 
+    /// How much memory these take beside themselves, about.
+    pub(crate) fn bytes(&self) -> u64 {
+        // Two allocations have their own cost.
+        let of_limit =
+            |limit: &Limit| limit.criteria.as_ref().map_or(0, |text| text.len() + 16) + limit.compartment.as_ref().map_or(0, |_| 80);
+        self.limited.iter().map(|grant| (size_of::<LimitedGrant>() + of_limit(&grant.limit)) as u64).sum()
+    }
+
     /// A digest of what is granted: alike for alike grants, and for no others.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut bytes = Vec::with_capacity(1024);

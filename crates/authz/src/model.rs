@@ -200,7 +200,7 @@ fn principal(policy: &Policy, tenant: &TenantId, token: &Token) -> Principal {
         format!("{}/{}.{}{criteria}", scope.context, scope.name, scope.permissions)
     };
     let scopes: Vec<String> = token.scopes.iter().map(scope).chain(texts(&token.odd_scopes)).collect();
-    let launch = Launch { patient: token.patient.and_then(ResourceId::parse), encounter: None, user: token.user.map(key) };
+    let launch = Launch { patient: token.patient.and_then(ResourceId::parse), user: token.user.map(key), ..Launch::default() };
     let grants = policy.grants(tenant, &texts(&token.groups), &crate::smart::Scopes::parse(&scopes), &launch);
     Principal { grants: grants.into(), launch, ..Principal::operator(tenant.clone()) }
 }

@@ -6,8 +6,6 @@
 //!
 //! A scope that begins as one of these and is not understood grants nothing, and still makes the token one of SMART: it narrows.
 
-use std::borrow::Cow;
-
 use fhirpool_fhir::{ResourceId, ResourceKey, ResourceType};
 
 use crate::policy::is_practitioner;
@@ -26,6 +24,8 @@ pub struct Launch {
     pub encounter: Option<ResourceId>,
     /// The user's own resource (`fhirUser`), where it is this tenant's.
     pub user: Option<ResourceKey>,
+    /// `fhirUser` names someone elsewhere who is no practitioner: nothing here is theirs, whatever their groups may do.
+    pub is_stranger: bool,
 }
 
 /// The scopes of a token.
@@ -90,7 +90,7 @@ impl Scopes {
                 }
                 (Context::User, Some(user)) if is_practitioner(user) => None,
                 (Context::User, Some(user)) if matches!(user.resource_type.name(), "Patient" | "RelatedPerson") => Some(user.clone()),
-                (Context::User, None) if has_role => None,
+                (Context::User, None) if has_role && !launch.is_stranger => None,
                 (Context::User, _) => continue,
             };
             // The log of accesses is for whoever was given just that: a scope for all types means what FHIR stores.
@@ -173,14 +173,20 @@ fn patient_type() -> ResourceType {
 /// Reads a claim that names a resource: `id` where its type is known, `Type/id`, or that below one of the bases. The address of a
 /// resource elsewhere is none of ours.
 pub(crate) fn own_resource(text: &str, of_type: Option<ResourceType>, bases: &[String]) -> Option<ResourceKey> {
-    let below = bases.iter().find_map(|base| text.strip_prefix(base.as_str())?.strip_prefix('/'));
-    let path = below.map_or(Cow::Borrowed(text), Cow::Borrowed);
-    match (path.split_once('/'), of_type) {
-        (Some((name, id)), _) => {
-            let resource_type = ResourceType::parse(name).filter(|found| of_type.is_none_or(|wanted| wanted == *found))?;
-            Some(ResourceKey::new(resource_type, ResourceId::parse(id)?))
-        }
-        (None, Some(resource_type)) if below.is_none() => Some(ResourceKey::new(resource_type, ResourceId::parse(&path)?)),
-        (None, _) => None,
+    let typed = |path: &str| {
+        let (name, id) = path.split_once('/')?;
+        let resource_type = ResourceType::parse(name).filter(|found| of_type.is_none_or(|wanted| wanted == *found))?;
+        Some(ResourceKey::new(resource_type, ResourceId::parse(id)?))
+    };
+    // One base may lie below another.
+    let mut below = bases.iter().filter_map(|base| text.strip_prefix(base.as_str())?.strip_prefix('/'));
+    match of_type {
+        Some(resource_type) if !text.contains('/') => Some(ResourceKey::new(resource_type, ResourceId::parse(text)?)),
+        _ => below.find_map(typed).or_else(|| typed(text)),
     }
+}
+
+/// Whether the address of a user, wherever that is, is a practitioner's.
+pub(crate) fn names_practitioner(address: &str) -> bool {
+    matches!(address.trim_end_matches('/').rsplit('/').nth(1), Some("Practitioner" | "PractitionerRole"))
 }

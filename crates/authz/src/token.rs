@@ -153,9 +153,9 @@ impl Equivalent<KnownToken> for GivenToken<'_> {
 struct TokenLength;
 
 impl Weighter<KnownToken, Verdict> for TokenLength {
-    fn weight(&self, token: &KnownToken, _verdict: &Verdict) -> u64 {
-        // The principal repeats at most the claims, and the token is a third longer than those.
-        2 * token.0.len() as u64 + 256
+    fn weight(&self, token: &KnownToken, verdict: &Verdict) -> u64 {
+        // The principal repeats at most the claims, and the token is a third longer than those; its grants may repeat them often.
+        2 * token.0.len() as u64 + 256 + verdict.principal.grants.bytes()
     }
 }
 

@@ -113,7 +113,8 @@ impl Interactions {
             let missing = wanted - reached.entries.len();
             asked.limit = if many { (missing * 4).max(100) } else { missing };
             let page = self.store.history(access, &asked).await?;
-            let looked_at = page.entries.len();
+            // Of entries that are not of the scope the store has looked at as many at least.
+            let looked_at = asked.limit.max(page.entries.len());
             let mut found = Vec::new();
             for entry in page.entries {
                 if reach.admits(&entry.key, &entry.version).await? {
@@ -127,7 +128,7 @@ impl Interactions {
             }
             many = true;
             reached.entries.extend(found);
-            left = left.saturating_sub(looked_at.max(1));
+            left = left.saturating_sub(looked_at);
             reached.next = page.next;
             if reached.next.is_none() || reached.entries.len() == wanted || left == 0 {
                 return Ok(reached);

@@ -95,7 +95,15 @@ impl Interactions {
     }
 }
 
-impl Reach<'_> {
+impl<'a> Reach<'a> {
+    /// What another access reaches, in the same request.
+    pub(crate) fn by<'b>(&self, access: &'b ReadAccess) -> Reach<'b>
+    where
+        'a: 'b,
+    {
+        self.interactions.reach(access, self.base)
+    }
+
     /// What is reached of a type.
     pub(crate) fn bound(&self, resource_type: ResourceType) -> Bound {
         let lock = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);

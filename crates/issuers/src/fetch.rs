@@ -90,6 +90,8 @@ impl Fetch {
         if root.get_str("issuer").as_deref() != Some(issuer) {
             return Err(FetchError::Discovery);
         }
-        root.get_str("jwks_uri").map(|uri| uri.into_owned()).ok_or(FetchError::Discovery)
+        let uri = root.get_str("jwks_uri").ok_or(FetchError::Discovery)?.into_owned();
+        // An issuer elsewhere has nothing to ask of this machine.
+        if issuer.starts_with("https://") && !uri.starts_with("https://") { Err(FetchError::Discovery) } else { Ok(uri) }
     }
 }

@@ -46,7 +46,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Issuers {
     watched: RwLock<HashMap<IssuerName, Arc<Watched>>>,
-    fetch: Fetch,
+    fetch: Arc<Fetch>,
     settings: Settings,
 }
 
@@ -94,7 +94,7 @@ impl Issuers {
         if !issuers.is_empty() {
             fetch.client()?;
         }
-        Ok(Self { watched: RwLock::new(watched.collect()), fetch, settings })
+        Ok(Self { watched: RwLock::new(watched.collect()), fetch: Arc::new(fetch), settings })
     }
 
     /// Watches these of a tenant's own in place of those it had; what is known of one that stays as it is stays. A new one is asked
@@ -135,17 +135,40 @@ impl Issuers {
         let is_fresh = |asked: Instant| asked.elapsed() < Duration::from_millis(self.settings.refresh_ms);
         state.keys.is_none() || !state.asked.is_some_and(is_fresh)
     }
+}
 
-    async fn ask(&self, issuer: &RemoteIssuer, known: &[u8]) -> Result<Option<(Vec<u8>, KeySet)>, IssuerError> {
-        let jwks_uri = match &issuer.jwks_uri {
+impl Watched {
+    /// The keys as they are known after a question to the issuer, where it was not asked lately.
+    async fn keys(&self, fetch: &Fetch, floor: Duration) -> Option<KeySet> {
+        let arrived = Instant::now();
+        let mut state = self.state.lock().await;
+        // That is also so where someone else has asked while this call waited: the answer serves both.
+        if state.asked.is_some_and(|asked| arrived < asked + floor) {
+            return state.keys.clone();
+        }
+        state.asked = Some(Instant::now());
+        let issuer = &self.issuer.url;
+        match self.ask(fetch, &state.jwks).await {
+            Ok(Some((jwks, keys))) => {
+                tracing::info!(issuer, "the issuer's keys have changed");
+                (state.jwks, state.keys) = (jwks, Some(keys));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(issuer, %error, "the issuer's keys are not to be had; those known stay"),
+        }
+        state.keys.clone()
+    }
+
+    async fn ask(&self, fetch: &Fetch, known: &[u8]) -> Result<Option<(Vec<u8>, KeySet)>, IssuerError> {
+        let jwks_uri = match &self.issuer.jwks_uri {
             Some(uri) => uri.clone(),
-            None => self.fetch.discover(&issuer.url).await?,
+            None => fetch.discover(&self.issuer.url).await?,
         };
-        let jwks = self.fetch.get(&jwks_uri).await?;
+        let jwks = fetch.get(&jwks_uri).await?;
         if jwks == known {
             return Ok(None);
         }
-        let keys = KeySet::from_jwks(&jwks, issuer.algorithm)?;
+        let keys = KeySet::from_jwks(&jwks, self.issuer.algorithm)?;
         Ok(Some((jwks, keys)))
     }
 }
@@ -153,28 +176,10 @@ impl Issuers {
 #[async_trait]
 impl KeySource for Issuers {
     async fn keys(&self, issuer: &IssuerName) -> Option<KeySet> {
-        let watched = self.watched(issuer)?;
-        let arrived = Instant::now();
-        let mut state = watched.state.lock().await;
-        match state.asked {
-            // Someone else has asked while this call waited: the answer serves both.
-            Some(asked) if asked >= arrived => return state.keys.clone(),
-            Some(asked) if arrived < asked + Duration::from_millis(self.settings.floor_ms) => return None,
-            _ => {}
-        }
-        state.asked = Some(Instant::now());
-        match self.ask(&watched.issuer, &state.jwks).await {
-            Ok(Some((jwks, keys))) => {
-                tracing::info!(issuer = issuer.url, "the issuer's keys have changed");
-                (state.jwks, state.keys) = (jwks, Some(keys.clone()));
-                Some(keys)
-            }
-            Ok(None) => None,
-            Err(error) => {
-                tracing::warn!(issuer = issuer.url, %error, "the issuer's keys are not to be had; those known stay");
-                None
-            }
-        }
+        let (watched, fetch) = (self.watched(issuer)?, Arc::clone(&self.fetch));
+        let floor = Duration::from_millis(self.settings.floor_ms);
+        // In a task of its own: whoever asked and has gone away spends no question, and its answer serves the next.
+        tokio::spawn(async move { watched.keys(&fetch, floor).await }).await.ok().flatten()
     }
 }
 

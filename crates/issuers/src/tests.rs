@@ -128,6 +128,21 @@ async fn an_issuer_is_not_asked_more_often_than_the_floor() {
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
+/// A caller who goes away has the issuer asked once, and the next one gets the answer.
+#[tokio::test]
+async fn a_question_outlives_who_has_asked_it() {
+    let known = key();
+    let (url, asked, _) = issuer(&known.jwks()).await;
+    let verifier = Arc::new(TokenVerifier::new(vec![remote(&url).issuer()]));
+    verifier.set_source(Arc::new(Issuers::new(vec![remote(&url)], settings(600_000)).unwrap()));
+    let good = token(known, &url);
+    let mut first = Box::pin(verifier.verify_or_fetch(&good, NOW));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    drop(first);
+    assert!(verifier.verify_or_fetch(&good, NOW).await.is_ok());
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn known_keys_stay_while_an_issuer_is_down_or_talks_nonsense() {
     let known = key();
@@ -137,13 +152,21 @@ async fn known_keys_stay_while_an_issuer_is_down_or_talks_nonsense() {
     let name = IssuerName::from(&*url);
     verifier.set_keys(&name, issuers.keys(&name).await.unwrap());
     let good = token(known, &url);
-    for nonsense in ["", "[]", "{", "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"x\",\"k\":\"AAAA\"}]}", &format!("\"{}\"", "x".repeat(100_000))]
-    {
+    for nonsense in [
+        "",
+        "[]",
+        "{",
+        "{}",
+        "{\"message\":\"maintenance\"}",
+        "{\"keys\":null}",
+        "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"x\",\"k\":\"AAAA\"}]}",
+        &format!("\"{}\"", "x".repeat(100_000)),
+    ] {
         *jwks.lock().unwrap() = nonsense.to_owned();
-        assert!(issuers.keys(&name).await.is_none(), "{nonsense:.20}");
+        assert!(issuers.keys(&name).await.is_some(), "{nonsense:.20}");
         assert!(verifier.verify(&good, NOW).is_ok());
     }
-    assert!(asked.load(Ordering::SeqCst) >= 12);
+    assert!(asked.load(Ordering::SeqCst) >= 18);
     assert!(issuers.keys(&"https://other.example".into()).await.is_none());
 }
 

@@ -44,7 +44,7 @@ impl Column {
             let (name, id) = text.split_once('/').unwrap();
             ResourceKey::new(ResourceType::parse(name).unwrap(), ResourceId::parse(id).unwrap())
         };
-        let launch = Launch { patient: self.patient.and_then(ResourceId::parse), encounter: None, user: self.user.map(key) };
+        let launch = Launch { patient: self.patient.and_then(ResourceId::parse), user: self.user.map(key), ..Launch::default() };
         server.launched_token("acme", self.groups, self.scopes, &launch)
     }
 }

@@ -1,6 +1,7 @@
 //! What one tenant has of its own: a section of the access file, and what its record says.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Rules;
 use super::texts::{IssuerText, PolicyError, QuotaText, RateText, RuleText, read_issuer, read_quota, read_rules, types};
@@ -88,7 +89,11 @@ impl TenantAccess {
         if json.len() > Self::BYTES_MAX {
             return Err(PolicyError(format!("found {} bytes; allowed: {}", json.len(), Self::BYTES_MAX)));
         }
-        let text: TenantText = serde_json::from_str(json).map_err(|error| PolicyError(error.to_string()))?;
+        let malformed = |error: serde_json::Error| PolicyError(error.to_string());
+        let value: Value = serde_json::from_str(json).map_err(malformed)?;
+        check_form(&value)?;
+        // From the text, where a member that stands twice is seen.
+        let text: TenantText = serde_json::from_str(json).map_err(malformed)?;
         if text == TenantText::default() {
             return Ok(None);
         }
@@ -97,8 +102,7 @@ impl TenantAccess {
         text.quota("", TenantQuota::default())?;
         let issuers = text.issuers(tenant)?;
         // One line, whatever it was.
-        let json = serde_json::from_str::<serde_json::Value>(json).map_err(|error| PolicyError(error.to_string()))?.to_string();
-        Ok(Some(Self { json: json.into(), text, issuers }))
+        Ok(Some(Self { json: value.to_string().into(), text, issuers }))
     }
 
     /// One that lets nobody do anything.
@@ -126,4 +130,17 @@ impl TenantAccess {
     pub(crate) fn quota(&self, beneath: TenantQuota) -> TenantQuota {
         self.text.quota("", beneath).expect("it was read before")
     }
+}
+
+/// Refuses lists where objects belong: what reads them would take their elements for members.
+fn check_form(access: &Value) -> Result<(), PolicyError> {
+    let one = ["quota", "application_quota"].map(|name| (name, access.get(name).into_iter().collect::<Vec<_>>()));
+    let many = ["rule", "issuer"].map(|name| (name, access.get(name).and_then(|list| list.as_array()).into_iter().flatten().collect()));
+    let places = [("the whole", vec![access])].into_iter().chain(one).chain(many);
+    for (place, values) in places {
+        if values.iter().any(|value| value.is_array()) {
+            return Err(PolicyError(format!("{place}: found a list; allowed: a JSON object")));
+        }
+    }
+    Ok(())
 }

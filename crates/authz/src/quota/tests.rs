@@ -32,6 +32,24 @@ fn a_burst_is_spent_and_comes_back_at_the_rate() {
 }
 
 #[test]
+fn a_rate_that_changes_begins_full() {
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let current = Arc::new(CurrentQuotas::default());
+    let quotas = Quotas::new(Arc::clone(&current));
+    assert!(!quotas.is_any() && quotas.admit(by(&acme, None), 1000, 0).unwrap().standings.is_empty());
+    for points in [10, 20] {
+        let access = format!("{{\"quota\":{{\"points_per_second\":1,\"burst_points\":{points}}}}}");
+        current.set_tenant(&acme, crate::TenantAccess::parse(&acme, &access).unwrap().as_ref());
+        assert!(quotas.is_any());
+        assert_eq!(quotas.admit(by(&acme, None), points, 0).unwrap().standings[0].left_points, 0);
+        assert!(quotas.admit(by(&acme, None), 1, 0).is_err());
+        assert!(quotas.admit(by(&other, None), 1000, 0).is_ok());
+    }
+    current.set_tenant(&acme, None);
+    assert!(!quotas.is_any() && quotas.admit(by(&acme, None), 1000, 0).is_ok());
+}
+
+#[test]
 fn in_the_long_run_the_rate_holds_whatever_is_asked() {
     let (quotas, acme) = (quotas(Some(RATE), None, None), tenant("acme"));
     let mut spent = 0;

@@ -16,7 +16,7 @@ fn named(name: &str) -> ResourceType {
 }
 
 fn launch(patient: Option<&str>, user: Option<&str>) -> Launch {
-    Launch { patient: patient.and_then(ResourceId::parse), encounter: None, user: user.map(key) }
+    Launch { patient: patient.and_then(ResourceId::parse), user: user.map(key), ..Launch::default() }
 }
 
 fn grants(texts: &[&str], launch: &Launch, has_role: bool) -> Grants {

@@ -71,12 +71,18 @@ impl Accepted {
         }
     }
 
-    /// Replaces the keys of an issuer; `false`: there is none of this name.
+    /// Replaces the keys of an issuer; `false`: there is none of this name, or it has these.
     pub fn set_keys(&mut self, name: &IssuerName, keys: KeySet) -> bool {
         let issuer = match &name.of_tenant {
             None => self.issuers.iter_mut().find(|issuer| issuer.url == name.url),
             Some(tenant) => self.of_tenants.get_mut(&name.url).into_iter().flatten().find(|(of, _)| of == tenant).map(|(_, issuer)| issuer),
         };
-        issuer.map(|issuer| issuer.keys = keys).is_some()
+        match issuer {
+            Some(issuer) if !issuer.keys.is_same(&keys) => {
+                issuer.keys = keys;
+                true
+            }
+            _ => false,
+        }
     }
 }

@@ -7,7 +7,7 @@ use fhirpool_fhir::{ResourceKey, ResourceType};
 
 use super::signed::parse_object;
 use super::{Administrator, Issuer, TokenError, TokenVerifier};
-use crate::smart::{Scopes, own_resource};
+use crate::smart::{Scopes, names_practitioner, own_resource};
 use crate::{Launch, Policy, Principal, TenantAddresses, TenantId};
 
 /// Limits on what a principal carries around.
@@ -117,7 +117,7 @@ fn launch_of(claims: Value<'_>, accepting: Accepting<'_>, tenant: &TenantId) -> 
     let Accepting { issuer, addresses } = accepting;
     let mut bases: Vec<String> = issuer.tenant_audience_bases.iter().map(|base| format!("{base}/tenant/{tenant}")).collect();
     bases.extend(issuer.tenant_audience_bases.iter().cloned());
-    bases.extend(addresses.own_bases(tenant));
+    bases.extend(addresses.bases(tenant));
     let resource = |text: &str, name, of_type| own_resource(text, of_type, &bases).ok_or(TokenError::Claim(name));
     let of = |plain: &'static str, response: &'static str, type_name: &str| {
         let resource_type = ResourceType::parse(type_name);
@@ -134,12 +134,15 @@ fn launch_of(claims: Value<'_>, accepting: Accepting<'_>, tenant: &TenantId) -> 
         }
         Ok(found.map(|key| key.id))
     };
-    // Who the user is may well be another server's matter, and is no error then.
-    let user = optional_text(claims, "fhirUser")?.and_then(|text| own_resource(&text, None, &bases));
+    // Who the user is may well be another server's matter, and is no error then: a practitioner is here what the groups say.
+    let named = optional_text(claims, "fhirUser")?;
+    let user = named.as_deref().and_then(|text| own_resource(text, None, &bases));
+    let is_stranger = user.is_none() && named.is_some_and(|text| !names_practitioner(&text));
     Ok(Launch {
         patient: of("patient", "launch_response_patient", "Patient")?,
         encounter: of("encounter", "launch_response_encounter", "Encounter")?,
         user,
+        is_stranger,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Keys of issuers, and which are good enough.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fhirpool_fhir::json::{Document, Value};
@@ -85,7 +87,7 @@ pub enum KeyError {
 /// An issuer's keys by id (`kid`), each with its one algorithm.
 #[derive(Debug, Clone, Default)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Arc<[Key]>,
 }
 
 #[derive(Debug, Clone)]
@@ -105,7 +107,12 @@ impl KeySet {
             return Err(KeyError::Malformed);
         }
         let mut keys: Vec<Key> = Vec::new();
-        for jwk in root.get("keys").unwrap_or(root).each() {
+        let jwks = match root.get("keys") {
+            Some(keys) if keys.is_array() => keys,
+            None if root.get("kty").is_some() => root,
+            _ => return Err(KeyError::Malformed),
+        };
+        for jwk in jwks.each() {
             if jwk.get_str("kty").is_some_and(|kind| kind == "oct") || jwk.get("d").is_some() {
                 return Err(KeyError::Secret);
             }
@@ -115,7 +122,12 @@ impl KeySet {
             }
             keys.push(Key { id: id.into_owned(), algorithm, key: from_jwk(jwk, algorithm)? });
         }
-        Ok(Self { keys })
+        Ok(Self { keys: keys.into() })
+    }
+
+    /// Whether these are the other ones, from the same reading.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.keys, &other.keys)
     }
 
     /// A single public key as PEM (SubjectPublicKeyInfo).
@@ -126,12 +138,12 @@ impl KeySet {
             let key = RsaPublicKey::from_public_key_pem(pem).map_err(|_| KeyError::Malformed)?;
             rsa_key(&key.n().to_bytes_be(), &key.e().to_bytes_be())?
         };
-        Ok(Self { keys: vec![Key { id: id.into(), algorithm, key }] })
+        Ok(Self { keys: [Key { id: id.into(), algorithm, key }].into() })
     }
 
     /// A single RSA key by its modulus and exponent, big endian.
     pub(crate) fn from_rsa(id: &str, modulus: &[u8], exponent: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
-        Ok(Self { keys: vec![Key { id: id.to_owned(), algorithm, key: rsa_key(modulus, exponent)? }] })
+        Ok(Self { keys: [Key { id: id.to_owned(), algorithm, key: rsa_key(modulus, exponent)? }].into() })
     }
 
     /// Whether the token is signed by the key it names, with that key's algorithm.

@@ -47,8 +47,9 @@ impl RemoteIssuer {
 /// allows, however often this is called.
 #[async_trait]
 pub trait KeySource: std::fmt::Debug + Send + Sync {
-    /// The keys that an issuer has now; `None`: it is none of this source, was asked lately or does not answer, and the known keys
-    /// stay. A call while another one asks waits for that.
+    /// The keys that an issuer has, as far as they are known after a question, or without one where it was asked lately; `None`: it
+    /// is none of this source, or no keys of its are known. A call while another one asks waits for that, and one that is given up
+    /// leaves its answer to others.
     async fn keys(&self, issuer: &IssuerName) -> Option<KeySet>;
 }
 

@@ -113,6 +113,47 @@ fn a_base_of_the_tenants_own_names_it_as_an_audience() {
     assert_eq!(named.verify(&token(&[("aud", "\"https://fhir.acme.example\"")]), NOW).err(), Some(TokenError::Audience));
 }
 
+/// Whose user is not known here has nothing of his own here, whatever his groups may do; practitioners are what their groups are.
+#[test]
+fn a_user_who_is_not_known_here_sees_nothing() {
+    let addresses = TenantAddresses::new(Some("https://fhir.example"), ["https://fhir.example/{tenant}/r4"]).unwrap();
+    let verifier = verifier().at(Arc::new(addresses));
+    let named = verifier.accepted().issuers[0].clone();
+    let observation = fhirpool_fhir::ResourceType::parse("Observation").unwrap();
+    for bases in [vec![], named.tenant_audience_bases.clone()] {
+        verifier.set_issuer(Issuer { tenant_audience_bases: bases, ..named.clone() });
+        let sees = |user: &str| {
+            let claims = claims(&[("scope", "\"user/*.rs\""), ("fhirUser", user)]);
+            let principal = verifier.verify(&shared_test_key().sign(&claims).unwrap(), NOW).unwrap();
+            match principal.grants.leave(crate::Interaction::Read, observation) {
+                crate::Leave::Denied => "nothing",
+                crate::Leave::Whole => "everything",
+                crate::Leave::Within(_) => "own",
+            }
+        };
+        for own in ["Patient/p", "https://fhir.example/tenant/acme/Patient/p", "https://fhir.example/acme/r4/Patient/p"] {
+            assert_eq!(sees(&format!("\"{own}\"")), "own", "{own}");
+        }
+        for other in ["https://ehr.example/Patient/p", "https://fhir.example/tenant/b/Patient/p", "Patient/p/_history/1", "x", "Person/p"] {
+            assert_eq!(sees(&format!("\"{other}\"")), "nothing", "{other}");
+        }
+        for practitioner in ["https://ehr.example/fhir/Practitioner/1", "Practitioner/1"] {
+            assert_eq!(sees(&format!("\"{practitioner}\"")), "everything", "{practitioner}");
+        }
+        assert_eq!(sees(""), "everything");
+    }
+}
+
+#[test]
+fn a_verdict_weighs_what_its_grants_take() {
+    let scopes: Vec<String> = (0..200).map(|number| format!("system/Observation.cruds?code={number}")).collect();
+    let token = shared_test_key().sign(&claims(&[("scope", &format!("\"{}\"", scopes.join(" ")))])).unwrap();
+    let verifier = verifier();
+    let principal = verifier.verify(&token, NOW).unwrap();
+    assert!(principal.grants.bytes() > 200 * 80);
+    assert!(verifier.verdicts.weight() > principal.grants.bytes());
+}
+
 #[test]
 fn times_are_held_against_the_clock() {
     let at = |name: &str, second: i64| verdict(&claims(&[(name, &second.to_string())])).err();

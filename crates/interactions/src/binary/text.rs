@@ -100,9 +100,13 @@ fn marker(resource: Value<'_>) -> Option<Place> {
 }
 
 fn marker_value(resource: Value<'_>) -> Option<String> {
-    let extensions = resource.get("_data")?.get("extension")?;
-    let own = extensions.elements().find(|extension| extension.get_str("url").as_deref() == Some(CONTENT_URL))?;
+    let own = own_extension(resource.get("_data")?)?;
     Some(own.get_str("valueString").map(|value| value.into_owned()).unwrap_or_default())
+}
+
+/// The server's extension of a `_data`.
+fn own_extension(data: Value<'_>) -> Option<Value<'_>> {
+    data.get("extension")?.elements().find(|extension| extension.get_str("url").as_deref() == Some(CONTENT_URL))
 }
 
 fn is_subsetted(resource: Value<'_>) -> bool {
@@ -165,19 +169,19 @@ fn replace_data(text: &str) -> impl Fn(Member<'_>) -> Change + '_ {
 
 /// Without the server's extension.
 pub(super) fn without_marker(json: String) -> String {
-    if !json.contains(CONTENT_URL) {
+    if !may_have_marker(&json) {
         return json;
     }
     rewrite_text(json, |member| if is_marker(member) { Change::Drop } else { Change::Keep })
 }
 
 fn is_marker(member: Member<'_>) -> bool {
-    member.name() == "_data" && member.value().raw().contains(CONTENT_URL)
+    member.name() == "_data" && own_extension(member.value()).is_some()
 }
 
 /// As searches and histories show it: without the server's extension, and tagged where `data` is left out.
 pub(crate) fn listed(json: String) -> String {
-    if !json.contains(CONTENT_URL) {
+    if !may_have_marker(&json) {
         return json;
     }
     let Some(facts) = Facts::of_text(&json) else { return json };
@@ -256,7 +260,7 @@ pub(crate) fn without_urls(body: &mut ResourceBody) {
 
 /// Refuses the server's extension in what a client sends: it could name content of another Binary.
 pub(super) fn check_own_marker(text: &str) -> Result<()> {
-    if !text.contains(CONTENT_URL) {
+    if !may_have_marker(text) {
         return Ok(());
     }
     let Ok(document) = Document::parse(text) else { return Ok(()) };
@@ -265,6 +269,11 @@ pub(super) fn check_own_marker(text: &str) -> Result<()> {
         Some(value) if value == "empty" && document.root().get("data").is_none() => Ok(()),
         Some(_) => Err(foreign_marker()),
     }
+}
+
+/// Whether the server's extension may be in a text: an escape could hide it.
+fn may_have_marker(text: &str) -> bool {
+    text.contains(CONTENT_URL) || text.contains('\\')
 }
 
 fn foreign_marker() -> InteractionError {
@@ -316,7 +325,7 @@ pub(super) fn inline_data(json: &str) -> Vec<u8> {
 
 /// A patched Binary: the extension stays only where the content is still that of the version patched.
 pub(crate) fn after_patch(before: &Document, after: String) -> Result<String> {
-    if !after.contains(CONTENT_URL) {
+    if !may_have_marker(&after) {
         return Ok(after);
     }
     let Ok(document) = Document::parse(after.as_str()) else { return Ok(after) };

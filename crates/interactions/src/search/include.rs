@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use fhirpool_authz::ReadAccess;
+use fhirpool_authz::{Interaction, ReadAccess};
 use fhirpool_fhir::definitions::{ParameterNumber, SearchParameter, SearchParameterKind};
 use fhirpool_fhir::{ResourceKey, ResourceType, ServiceBase, VersionId};
 use fhirpool_search::parse::{self, Options, Scope};
@@ -137,11 +137,17 @@ impl Interactions {
             return Ok(());
         }
         let newest = self.store.read_many(gathering.access, gathering.view, &keys).await?;
+        // A version that was replaced is for whoever may read that.
+        let of_old = gathering.access.looking(Interaction::Vread);
+        let old_reach = gathering.reach.by(&of_old);
         for (index, (key, newest)) in keys.into_iter().zip(newest).enumerate() {
             let named = versions.get(index).copied().flatten();
             let version = match (named, newest) {
                 (Some(named), newest) if newest.as_ref().is_none_or(|newest| newest.version != named) => {
-                    self.store.read_version(gathering.access, &key, named).await?
+                    match of_old.allows(key.resource_type) {
+                        true => old_reach.keep(&key, self.store.read_version(gathering.access, &key, named).await?).await?,
+                        false => None,
+                    }
                 }
                 (_, newest) => newest,
             };

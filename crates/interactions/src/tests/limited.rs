@@ -231,6 +231,15 @@ async fn includes_bring_what_is_reached_alone() {
     );
     assert_eq!(search("Patient?_revinclude=*").await.len(), 4);
     assert_eq!(server.count("Observation").await, 6);
+    // A version that was replaced is for whoever may read versions.
+    let mut renamed = named("q", "Other");
+    renamed["active"] = json!(true);
+    server.put(renamed).await.unwrap();
+    server.put(observation("q4", "Patient/q/_history/1", "c")).await.unwrap();
+    for (on_patients, seen) in [("system/Patient.s", vec!["Observation/q4"]), ("system/Patient.rs", vec!["Observation/q4", "Patient/q"])] {
+        let looking = server.with_scopes(&["system/Observation.rs", on_patients], "p");
+        assert_eq!(found(&looking.search("Observation?_id=q4&_include=*").await.unwrap()), seen, "{on_patients}");
+    }
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: TokenArguments) -> Result<ExitCode, Failure> {
         TenantId::parse(&tenant).ok_or_else(|| format!("tenant: found {tenant}; allowed: 1 to 64 letters, digits, `-` and `_`"))?;
     let groups = if arguments.group.is_empty() && arguments.scope.is_empty() { vec!["practitioner".to_owned()] } else { arguments.group };
     let request = TokenRequest { tenant, subject: arguments.subject, groups, scopes: arguments.scope, ttl_s: arguments.ttl };
-    let launch = Launch { patient: arguments.patient, encounter: None, user: arguments.fhir_user };
+    let launch = Launch { patient: arguments.patient, user: arguments.fhir_user, ..Launch::default() };
     println!("{}", issuer::load(&arguments.data, &arguments.audience)?.issue_launched(&request, &launch, issuer::now())?);
     Ok(ExitCode::SUCCESS)
 }

@@ -67,11 +67,14 @@ fn the_extension_is_the_servers_own() {
     for value in ["body 1 binary/2", "version 1", "", "nonsense"] {
         assert!(check_own_marker(&marked(value)).is_err(), "{value}");
     }
+    let hidden = marked("body 9 binary/x").replace("urn:fhirpool:", r"urn:fhirpool\u003a");
+    assert!(check_own_marker(&hidden).is_err() && check_own_marker(&hidden.replace("_data", r"\u005fdata")).is_err());
     assert!(check_own_marker(&marked("empty")).is_ok());
     let before = Document::parse(marked("version 1")).unwrap();
     assert!(after_patch(&before, marked("version 1")).is_ok());
     assert!(after_patch(&before, marked("version 2")).is_err());
     assert!(after_patch(&before, marked("body 1 x")).is_err());
+    assert!(after_patch(&before, hidden).is_err());
     let with_data = marked("version 1").replacen('{', r#"{"data":"AAEC","#, 1);
     assert!(!after_patch(&before, with_data).unwrap().contains(CONTENT_URL));
     let other_type = marked("version 1").replacen('{', r#"{"contentType":"x/y","#, 1);
