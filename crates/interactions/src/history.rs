@@ -41,6 +41,9 @@ pub(crate) fn check_history_query(query: &str, handling: Handling) -> Result<()>
     HistoryQuery::parse(query, handling).map(|_| ())
 }
 
+/// So many versions are looked at at once for one that may be seen.
+const NEXT_LOOK: usize = 100;
+
 impl Interactions {
     /// A page of history, newest first.
     pub async fn history(&self, access: &ReadAccess, request: HistoryInteraction<'_>) -> Result<BundleOutcome> {
@@ -130,11 +133,37 @@ impl Interactions {
             reached.entries.extend(found);
             left = left.saturating_sub(looked_at);
             reached.next = page.next;
-            if reached.next.is_none() || reached.entries.len() == wanted || left == 0 {
+            if reached.next.is_none() || left == 0 {
                 return Ok(reached);
             }
             asked.after = reached.next.clone();
+            if reached.entries.len() == wanted {
+                if !self.goes_on(access, reach, asked, left).await? {
+                    reached.next = None;
+                }
+                return Ok(reached);
+            }
         }
+    }
+
+    /// Whether a version that may be seen follows, as far as it is looked for: a link to a page without one would tell of those that
+    /// may not.
+    async fn goes_on(&self, access: &ReadAccess, reach: &Reach<'_>, mut asked: HistoryRequest, mut left: usize) -> Result<bool> {
+        asked.limit = NEXT_LOOK;
+        while left > 0 {
+            let page = self.store.history(access, &asked).await?;
+            for entry in &page.entries {
+                if reach.admits(&entry.key, &entry.version).await? {
+                    return Ok(true);
+                }
+            }
+            if page.next.is_none() {
+                return Ok(false);
+            }
+            asked.after = page.next;
+            left = left.saturating_sub(asked.limit);
+        }
+        Ok(true)
     }
 
     fn history_bundle(

@@ -252,6 +252,8 @@ impl Lookups<'_> {
         let if_match = entry.if_match.as_deref();
         let precondition = self.interactions.precondition(self.access, &key, reached, Precondition::None, if_match, None).await?;
         if is_nothing {
+            // What is there for others stays.
+            self.claimed.entry(key).and_modify(|claim| claim.deletes = false);
             return Ok(Resolution::NothingToDelete);
         }
         Ok(Resolution::Delete { key, precondition })

@@ -139,8 +139,8 @@ async fn each_version_is_judged_by_its_own_content() {
 #[tokio::test]
 async fn pages_of_history_are_filled_with_what_is_reached() {
     let server = Server::start().await;
-    for number in 0..300 {
-        let subject = if number % 100 == 0 { "Patient/p" } else { "Patient/q" };
+    for number in -150..300 {
+        let subject = if number >= 0 && number % 100 == 0 { "Patient/p" } else { "Patient/q" };
         server.put(observation(&format!("o{number}"), subject, "a")).await.unwrap();
     }
     let mine = server.with_scopes(&["patient/Observation.rs"], "p");
@@ -151,6 +151,10 @@ async fn pages_of_history_are_filled_with_what_is_reached() {
         let (_, query) = next.split_once('?').unwrap();
         let second = mine.history(scope.clone(), query).await.unwrap();
         assert_eq!(found(&second), ["Observation/o0"]);
+        // What may not be seen is not told of by a link either.
+        let links = |history: &Value| history["link"].as_array().unwrap().iter().filter(|link| link["relation"] == "next").count();
+        let all = mine.history(scope.clone(), "_count=3").await.unwrap();
+        assert_eq!((found(&all).len(), links(&all)), (3, 0));
         // The link is of this client under these grants.
         assert!(server.with_scopes(&["patient/*.rs"], "q").history(scope.clone(), query).await.is_err());
         assert!(server.history(scope, query).await.is_err());
@@ -440,4 +444,24 @@ async fn conditional_references_lead_to_what_is_reached() {
     let hidden = mine.bundle(bundle("transaction", &[("POST", "Observation", referring("them"))])).await;
     let absent = mine.bundle(bundle("transaction", &[("POST", "Observation", referring("nobody"))])).await;
     assert_eq!(told(hidden), told(absent));
+}
+
+/// A delete of what may not be reached does nothing: criteria of the same transaction find it still.
+#[tokio::test]
+async fn a_delete_that_does_nothing_hides_nothing() {
+    let server = Server::start().await;
+    let mut observation = observation("x", "Patient/p", "a");
+    observation["identifier"] = json!([{ "value": "i" }]);
+    server.put(observation.clone()).await.unwrap();
+    let mine = server.with_scopes(&["patient/Observation.cs", "patient/Observation.d?status=cancelled"], "p");
+    observation.as_object_mut().unwrap().remove("id");
+    let entries = json!([
+        { "request": { "method": "DELETE", "url": "Observation/x" } },
+        { "request": { "method": "POST", "url": "Observation", "ifNoneExist": "identifier=i" }, "resource": observation },
+    ]);
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+    let done = mine.bundle(bundle).await.unwrap();
+    let statuses: Vec<_> =
+        done["entry"].as_array().unwrap().iter().map(|entry| entry["response"]["status"].as_str().unwrap()[..3].to_owned()).collect();
+    assert_eq!((statuses, server.count("Observation?identifier=i").await), (vec!["204".to_owned(), "200".to_owned()], 1));
 }
