@@ -41,8 +41,8 @@ impl Access {
         self.issuers.start(&self.verifier)
     }
 
-    /// Gives a tenant what its record says from now on. A record that a later version has written, and that this one does not
-    /// understand, leaves its tenant without roles and issuers of its own: what it may forbid, nobody does.
+    /// Gives a tenant what its record says from now on. What this version does not understand, as a later one has written it, closes
+    /// the tenant: it may be a prohibition.
     pub(crate) fn set_tenant(&self, tenant: &TenantId, json: Option<&str>) {
         let read = json.map_or(Ok(None), |json| TenantAccess::parse(tenant, json));
         let access = read.unwrap_or_else(|error| {
