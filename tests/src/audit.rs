@@ -12,6 +12,7 @@ on_each_profile!(
     every_access_allowed_or_denied_leaves_a_record_for_its_tenant_alone,
     records_are_searched_by_who_may_and_by_what_there_is,
     a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was,
+    a_bundle_that_is_given_up_by_its_client_is_told_and_paid_whole,
     killed_servers_have_kept_the_record_of_every_change_they_answered_and_chains_stay_whole,
     what_administrators_do_to_a_tenant_is_in_its_log,
     what_is_done_on_the_command_line_is_in_the_log,
@@ -261,6 +262,55 @@ async fn a_bundle_lists_its_entries_and_what_clients_store_stays_what_it_was(pro
     assert_eq!(nobody.get(&greatest).await.status, 401);
     let refused = found_in_time(&admin, "outcome=4&action=R", 1).await;
     assert_eq!(told(&refused[0]), format!("vread R HTTP 401 - {greatest}"));
+    server.stop().await;
+}
+
+async fn a_bundle_that_is_given_up_by_its_client_is_told_and_paid_whole(profile: Profile) {
+    const ENTRIES: usize = 1000;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[quota]\npoints_per_second = 1\nburst_points = 150000\n").unwrap();
+    let given = Given { access_file: Some(file.path().to_owned()), ..Given::default() };
+    let server = TestServer::start_on(profile, &["home"], given).await;
+    let doctor = client_of(&server, "home", "doctor", &["practitioner"]);
+    let entry = |number| {
+        format!(r#"{{"resource":{{"resourceType":"Patient","id":"p{number}"}},"request":{{"method":"PUT","url":"Patient/p{number}"}}}}"#)
+    };
+    let entries: Vec<String> = (0..ENTRIES).map(entry).collect();
+    let bundle = format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{}]}}"#, entries.join(","));
+    // It leaves as soon as something is written.
+    let leaving = client_of(&server, "home", "leaving", &["practitioner"]);
+    let until_written = async {
+        while doctor.get("Patient/p0").await.status != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let answer = tokio::select! {
+        answer = leaving.post("", bundle) => Some(answer.status),
+        () = until_written => None,
+    };
+    println!("the batch was answered: {answer:?}");
+    drop(leaving);
+    let admin = client_of(&server, "home", "admin", &["audit-admin"]);
+    // A record names 500 entries.
+    let events = found_in_time(&admin, "agent=leaving&action=E", ENTRIES / 500).await;
+    let mut named: Vec<&str> = Vec::new();
+    for event in &events {
+        assert_eq!(event["subtype"][0]["code"], "batch");
+        named.extend(event["entity"].as_array().unwrap().iter().filter_map(|entity| entity["what"]["reference"].as_str()));
+    }
+    let is_named = |number| named.iter().any(|name| name.split("/_history").next() == Some(&format!("Patient/p{number}")));
+    assert!((0..ENTRIES).all(is_named));
+    // Its entries cost 100 points each.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let standing = doctor.get("Patient/none").await;
+        let left: usize = standing.header("ratelimit").split("r=").nth(1).and_then(|text| text.split(';').next()?.parse().ok()).unwrap();
+        if left <= 150_000 - 100 * ENTRIES {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{left} points are left");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     server.stop().await;
 }
 

@@ -13,9 +13,10 @@ pub(crate) mod administration;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use fhirpool_audit::{Access, Activity, AuditTrail, Room, Touched, parameter_names, patients_in};
+use fhirpool_audit::{Access, Activity, AuditTrail, Room, parameter_names, patients_in};
 use fhirpool_authz::{Administrator, Principal, TenantId};
 use fhirpool_fhir::{Definitions, ResourceId, ResourceType, VersionId};
+use fhirpool_interactions::BundleProgress;
 use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
@@ -35,8 +36,8 @@ pub(crate) struct Noted {
     pub form: OnceLock<String>,
     /// What was done, where the route does not tell.
     pub activity: OnceLock<Activity>,
-    /// The entries of a Bundle.
-    pub touched: OnceLock<Vec<Touched>>,
+    /// How far a Bundle is.
+    pub bundle: BundleProgress,
     /// Who administers tenants.
     pub administrator: OnceLock<Administrator>,
     /// The tenant that is administered, where the path does not name it.
@@ -181,7 +182,13 @@ impl<'a> Attempt<'a> {
             "" => String::new(),
             query => parameter_names(query, |word| audit.words.contains(word)),
         };
-        let activity = self.noted.activity.get().copied().or(activity_of(route.action));
+        let mut bundle = self.noted.bundle.take();
+        if let (Some(bundle), true) = (&mut bundle, answer.is_some_and(|answer| answer.status.is_client_error())) {
+            // One that is refused has done nothing.
+            bundle.touched.clear();
+        }
+        let noted = self.noted.activity.get().copied().or(bundle.as_ref().map(|bundle| bundle.activity));
+        let activity = noted.or(activity_of(route.action));
         let mut patients = match answer.map(|answer| &answer.content) {
             // What the log tells of patients is no access to them, and would be found for each of them ever after.
             Some(Content::Json(json)) if activity != Some(Activity::Audit) => patients_in(json),
@@ -204,7 +211,7 @@ impl<'a> Attempt<'a> {
             version: resource.version,
             parameters: &parameters,
             patients: &patients,
-            touched: self.noted.touched.get().map(Vec::as_slice).unwrap_or_default(),
+            touched: bundle.as_ref().map(|bundle| bundle.touched.as_slice()).unwrap_or_default(),
         };
         let name_in_path = names.tenant.as_deref().or(state.settings.default_tenant.as_ref().map(TenantId::as_str));
         let has_changed = may_have_changed && (200..300).contains(&access.status);

@@ -26,7 +26,7 @@ const CONSISTENCY: HeaderName = HeaderName::from_static("x-consistency");
 
 /// One request.
 pub(crate) struct Call<'a> {
-    pub state: &'a ApiState,
+    pub state: &'a Arc<ApiState>,
     pub head: &'a Parts,
     pub located: &'a Located,
     pub names: &'a PathNames<'a>,
@@ -39,7 +39,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub fn new(state: &'a ApiState, attempt: &'a Attempt<'a>, tenant: TenantId, names: &'a PathNames<'a>) -> Self {
+    pub fn new(state: &'a Arc<ApiState>, attempt: &'a Attempt<'a>, tenant: TenantId, names: &'a PathNames<'a>) -> Self {
         let deadline = Instant::now() + state.settings.request_time_max;
         let Attempt { head, located, noted, .. } = attempt;
         Self { state, head, located, names, tenant, prefer: Prefer::parse(&head.headers), noted, deadline }

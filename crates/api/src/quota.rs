@@ -13,10 +13,11 @@ use fhirpool_fhir::IssueCode;
 use fhirpool_storage::QuotaLeases;
 use http::header::{HeaderName, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::ApiState;
 use crate::answer::Answer;
+use crate::call::Call;
 use crate::error::{ApiError, Result};
 use crate::negotiation::single;
 use crate::routes::Action;
@@ -131,7 +132,7 @@ pub(crate) async fn admit(state: &ApiState, head: &Parts, principal: &Principal,
         return Ok(None);
     }
     let now = || state.interactions.clock.now().0;
-    match state.quotas.admit(asker(state, head, principal)?, points(interaction_of(action)), now).await {
+    match state.quotas.admit(asker(state, &head.headers, principal)?, points(interaction_of(action)), now).await {
         Ok(admission) => Ok(Some(admission)),
         Err(refusal) => {
             let seconds = refusal.retry_in_ms.div_ceil(1000).max(1);
@@ -144,29 +145,62 @@ pub(crate) async fn admit(state: &ApiState, head: &Parts, principal: &Principal,
     }
 }
 
-fn asker<'a>(state: &'a ApiState, head: &Parts, principal: &'a Principal) -> Result<Asker<'a>> {
+fn asker<'a>(state: &'a ApiState, headers: &HeaderMap, principal: &'a Principal) -> Result<Asker<'a>> {
     let keys = state.quotas.counted.api_keys();
     let refused = |text: String| ApiError::new(StatusCode::FORBIDDEN, IssueCode::Forbidden, text);
     let api_key = match keys.is_empty() {
         // Clients of a gateway that wants one send it here, too.
         true => None,
         false => {
-            let given = single(&head.headers, &X_API_KEY).map_err(|()| refused("x-api-key stands twice or is not UTF-8".to_owned()))?;
+            let given = single(headers, &X_API_KEY).map_err(|()| refused("x-api-key stands twice or is not UTF-8".to_owned()))?;
             keys.check(principal.tenant(), given).map_err(|error| refused(error.to_string()))?
         }
     };
     Ok(Asker { tenant: principal.tenant(), application: principal.client(), api_key })
 }
 
-/// Takes what a Bundle turned out to cost beyond its admission; one that failed costs as much as a write.
-pub(crate) async fn charge_bundle(state: &ApiState, head: &Parts, principal: &Principal, cost: Option<u64>) {
+/// What a Bundle under way costs beyond its admission. It is taken also where the Bundle is given up half way, because its client
+/// has gone away or it takes too long: what it asked for may be done.
+pub(crate) struct BundleCharge<'a> {
+    call: &'a Call<'a>,
+    principal: &'a Principal,
+    is_taken: bool,
+}
+
+impl<'a> BundleCharge<'a> {
+    pub fn new(call: &'a Call<'a>, principal: &'a Principal) -> Self {
+        Self { call, principal, is_taken: false }
+    }
+
+    /// Takes it at the Bundle's end; one that failed costs as much as a write.
+    pub async fn take(mut self, is_done: bool) {
+        self.is_taken = true;
+        let points = self.call.noted.bundle.points().filter(|_| is_done).unwrap_or_else(|| u64::from(points(Interaction::Create)));
+        charge_bundle(self.call.state, &self.call.head.headers, self.principal, points).await;
+    }
+}
+
+impl Drop for BundleCharge<'_> {
+    fn drop(&mut self) {
+        let Self { call, principal, is_taken } = self;
+        if *is_taken || !call.state.quotas.counted.is_any() {
+            return;
+        }
+        // Without a runtime the process is ending, and all that it has counted with it.
+        if let (Some(points), Ok(runtime)) = (call.noted.bundle.points(), tokio::runtime::Handle::try_current()) {
+            let (state, headers, principal) = (Arc::clone(call.state), call.head.headers.clone(), Principal::clone(principal));
+            runtime.spawn(async move { charge_bundle(&state, &headers, &principal, points).await });
+        }
+    }
+}
+
+async fn charge_bundle(state: &ApiState, headers: &HeaderMap, principal: &Principal, cost: u64) {
     if !state.quotas.counted.is_any() {
         return;
     }
-    let cost = cost.unwrap_or_else(|| u64::from(points(Interaction::Create)));
     let more = cost.saturating_sub(u64::from(points(Interaction::Bundle)));
     // The request was admitted, so its key is good.
-    if let Ok(asker) = asker(state, head, principal) {
+    if let Ok(asker) = asker(state, headers, principal) {
         state.quotas.charge(asker, more, state.interactions.clock.now().0).await;
     }
 }

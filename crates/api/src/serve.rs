@@ -153,7 +153,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 async fn handle(context: &Context, attempt: &Attempt<'_>, body: Body, form: &mut Form, trail: &mut Trail) -> Result<Answer> {
-    let (state, head) = (&*context.state, attempt.head);
+    let (state, head) = (&context.state, attempt.head);
     check_size(&state.settings, head)?;
     let (route, names) = match &attempt.found {
         Found::Route(route, names) => (*route, names),

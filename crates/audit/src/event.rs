@@ -140,8 +140,9 @@ fn write_resource(reference: &str, said: Option<(&str, u16)>, writer: &mut Write
     writer.key("role");
     coding(writer, OBJECT_ROLE, "4");
     if let Some((activity, status)) = said {
+        let status = if status == 0 { "unknown".to_owned() } else { status.to_string() };
         writer.key("detail").begin_array();
-        for (name, value) in [("interaction", activity), ("status", &status.to_string())] {
+        for (name, value) in [("interaction", activity), ("status", &status)] {
             writer.begin_object().string_member("type", name).string_member("valueString", value).end_object();
         }
         writer.end_array();

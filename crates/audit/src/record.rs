@@ -206,7 +206,7 @@ pub(crate) fn outcome_of(status: u16) -> char {
 pub struct Touched {
     /// What the entry asked for.
     pub activity: Activity,
-    /// What it was answered.
+    /// What it was answered; 0: nobody knows, it may have been done.
     pub status: u16,
     /// The type.
     pub resource_type: Option<ResourceType>,

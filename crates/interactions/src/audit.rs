@@ -54,7 +54,7 @@ impl Interactions {
             let page = Page { query: own_query.clone(), total: None, position: place.to_bytes() };
             format!("{at}?{PAGE_PARAMETER}={}", self.seal_page(access, ADDRESS, &page))
         });
-        Ok(BundleOutcome::of(searchset(&at, &this, next.as_deref(), &found, &self.ids.next_id())))
+        Ok(BundleOutcome { json: searchset(&at, &this, next.as_deref(), &found, &self.ids.next_id()) })
     }
 
     /// A record by its id; `None`: the id is none of a record, and may be that of a stored AuditEvent.

@@ -16,6 +16,7 @@ mod links;
 mod look;
 mod matching;
 mod parallel;
+mod progress;
 mod resolve;
 mod response;
 mod stage;
@@ -23,6 +24,8 @@ mod touched;
 mod transaction;
 
 use entry::Entry;
+pub use progress::{BundleProgress, BundleSoFar};
+use touched::planned;
 
 /// `POST [base]`
 #[derive(Debug, Clone)]
@@ -56,8 +59,9 @@ enum BundleKind {
 }
 
 impl Interactions {
-    /// Does what a Bundle of type `batch` or `transaction` says, and answers entry by entry in its order.
-    pub async fn bundle(&self, access: &WriteAccess, request: BundleRequest<'_>) -> Result<BundleOutcome> {
+    /// Does what a Bundle of type `batch` or `transaction` says, and answers entry by entry in its order. The progress says what
+    /// it does also where it fails, or where the future is dropped half way.
+    pub async fn bundle(&self, access: &WriteAccess, request: BundleRequest<'_>, progress: &BundleProgress) -> Result<BundleOutcome> {
         let BundleRequest { base, body, returning, handling, freshness } = request;
         let context = BundleContext { base: base.to_owned(), returning, handling, freshness };
         let (reader, base) = (access.clone(), context.base.clone());
@@ -70,11 +74,17 @@ impl Interactions {
             })
             .await?;
         match kind {
-            BundleKind::Batch => self.batch(access, context, document, entries).await,
+            BundleKind::Batch => {
+                let points = entries.iter().map(|entry| entry.as_ref().map_or(1, Entry::points)).sum();
+                progress.begin(kind, points, entries.iter().map(|entry| planned(entry.as_ref().ok())).collect());
+                self.batch(access, context, document, entries, progress).await
+            }
             BundleKind::Transaction => {
                 let check = |(index, entry): (usize, Result<Entry>)| entry.map_err(|error| error.within(&format!("Bundle.entry[{index}]")));
                 let entries = entries.into_iter().enumerate().map(check).collect::<Result<Vec<Entry>>>()?;
-                self.transaction(access, context, document, entries).await
+                let points = entries.iter().map(Entry::points).sum();
+                progress.begin(kind, points, entries.iter().map(|entry| planned(Some(entry))).collect());
+                self.transaction(access, context, document, entries, progress).await
             }
         }
     }

@@ -194,7 +194,7 @@ impl Interactions {
             writer.end_array();
         }
         writer.end_object();
-        BundleOutcome::of(writer.finish())
+        BundleOutcome { json: writer.finish() }
     }
 }
 

@@ -44,7 +44,7 @@ mod vread;
 
 pub use audit::AuditSearch;
 pub use binary::EMPTY_DATA_MEMBER;
-pub use bundle::BundleRequest;
+pub use bundle::{BundleProgress, BundleRequest, BundleSoFar};
 pub use capabilities::{CapabilityCache, Security};
 pub use create::CreateRequest;
 pub use delete::DeleteRequest;

@@ -1,6 +1,5 @@
 //! What the interactions on one resource take and give.
 
-use fhirpool_audit::Touched;
 use fhirpool_fhir::{Issue, OperationOutcome, ResourceKey, Timestamp, VersionId};
 
 use crate::Status;
@@ -123,17 +122,6 @@ impl WriteOutcome {
 pub struct BundleOutcome {
     /// The Bundle's JSON.
     pub json: String,
-    /// What the entries of a batch or transaction cost together, in points of quotas; 0 of any other.
-    pub points: u64,
-    /// What the entries of a batch or transaction were about, in their order; of any other: nothing.
-    pub touched: Vec<Touched>,
-}
-
-impl BundleOutcome {
-    /// One that is no answer to a batch or transaction.
-    pub(crate) fn of(json: String) -> Self {
-        Self { json, points: 0, touched: Vec::new() }
-    }
 }
 
 /// A weak entity tag for a version: `W/"3"`.

@@ -23,8 +23,8 @@ use fhirpool_storage::Freshness;
 use serde_json::{Value, json};
 
 use crate::{
-    BundleRequest, CapabilityCache, Clock, CreateRequest, DeleteRequest, Handling, InteractionError, Interactions, Limits, PageTokens,
-    Randomness, ReadOutcome, ReadRequest, Result, Returning, SearchInteraction, SearchScope, SeededIds, Target, UpdateRequest,
+    BundleProgress, BundleRequest, CapabilityCache, Clock, CreateRequest, DeleteRequest, Handling, InteractionError, Interactions, Limits,
+    PageTokens, Randomness, ReadOutcome, ReadRequest, Result, Returning, SearchInteraction, SearchScope, SeededIds, Target, UpdateRequest,
     WriteOutcome,
 };
 
@@ -183,7 +183,7 @@ impl Server {
             handling: Handling::Strict,
             freshness: Freshness::default(),
         };
-        self.interactions.bundle(&self.access, request).await.map(|outcome| json_of(&outcome.json))
+        self.interactions.bundle(&self.access, request, &BundleProgress::default()).await.map(|outcome| json_of(&outcome.json))
     }
 
     async fn count(&self, address: &str) -> u64 {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::BundleContext;
 use super::entry::{Action, Entry, Phase};
 use super::look::Picture;
+use super::progress::BundleProgress;
 use super::response::{EntryResponse, response_bundle};
 use super::touched::touched;
 use crate::{
@@ -34,6 +35,7 @@ impl Interactions {
         context: BundleContext,
         document: Document,
         entries: Vec<Result<Entry>>,
+        progress: &BundleProgress,
     ) -> Result<BundleOutcome> {
         let mut responses: Vec<Option<EntryResponse>> = vec![None; entries.len()];
         let batch = Arc::new(Batch { interactions: self.clone(), access: access.clone(), context, document, entries });
@@ -54,7 +56,10 @@ impl Interactions {
                 }
                 match running.join_next().await {
                     None => break,
-                    Some(Ok((index, response))) => responses[index] = Some(response),
+                    Some(Ok((index, response))) => {
+                        progress.end(index, touched(batch.entries[index].as_ref().ok(), &response));
+                        responses[index] = Some(response);
+                    }
                     Some(Err(error)) => {
                         return Err(InteractionError { internal: Some(error.to_string()), ..failed() });
                     }
@@ -63,14 +68,16 @@ impl Interactions {
         }
         let answer = |(index, response): (usize, Option<EntryResponse>)| {
             response.unwrap_or_else(|| match &batch.entries[index] {
-                Err(error) => EntryResponse::of_error(&error.clone().within(&format!("Bundle.entry[{index}]"))),
+                Err(error) => {
+                    let response = EntryResponse::of_error(&error.clone().within(&format!("Bundle.entry[{index}]")));
+                    progress.end(index, touched(None, &response));
+                    response
+                }
                 Ok(_) => EntryResponse::of_error(&failed()),
             })
         };
         let responses: Vec<EntryResponse> = responses.into_iter().enumerate().map(answer).collect();
-        let points = batch.entries.iter().map(|entry| entry.as_ref().map_or(1, Entry::points)).sum();
-        let touched = batch.entries.iter().zip(&responses).map(|(entry, response)| touched(entry.as_ref().ok(), response)).collect();
-        Ok(BundleOutcome { json: response_bundle("batch-response", &responses), points, touched })
+        Ok(BundleOutcome { json: response_bundle("batch-response", &responses) })
     }
 }
 

@@ -45,6 +45,14 @@ impl Resolution {
             _ => None,
         }
     }
+
+    /// The resource that is put or deleted.
+    pub(super) fn written(&self) -> Option<&ResourceKey> {
+        match self {
+            Self::Delete { key, .. } => Some(key),
+            other => other.target(),
+        }
+    }
 }
 
 /// What the entries are about, and on what that rests.

@@ -9,9 +9,9 @@ use super::entry::{Action, Entry, OwnedTarget};
 use super::response::EntryResponse;
 use crate::SearchScope;
 
-/// What an entry asked for and which resource it met. `None`: the entry could not be read.
-pub(super) fn touched(entry: Option<&Entry>, response: &EntryResponse) -> Touched {
-    let (activity, asked_type, asked_id) = match entry.map(|entry| &entry.action) {
+/// What an entry asks for, ahead of its answer. `None`: the entry could not be read.
+pub(super) fn planned(entry: Option<&Entry>) -> Touched {
+    let (activity, resource_type, id) = match entry.map(|entry| &entry.action) {
         None => (Activity::Other, None, None),
         Some(Action::Create { resource_type, .. }) => (Activity::Create, Some(*resource_type), None),
         Some(Action::Update { resource_type, target, .. }) => (Activity::Update, Some(*resource_type), id_of(target)),
@@ -19,13 +19,19 @@ pub(super) fn touched(entry: Option<&Entry>, response: &EntryResponse) -> Touche
         Some(Action::Delete { resource_type, target }) => (Activity::Delete, Some(*resource_type), id_of(target)),
         Some(Action::Look { address, .. }) => looked_at(address),
     };
-    let (met_type, met_id) = response.key.as_ref().map(|key| (key.resource_type, &key.id)).unzip();
+    Touched { activity, status: 0, resource_type, id: id.map(ToString::to_string), version: None }
+}
+
+/// What an entry asked for and which resource it met.
+pub(super) fn touched(entry: Option<&Entry>, response: &EntryResponse) -> Touched {
+    let (met_type, met_id) = response.key.as_ref().map(|key| (key.resource_type, key.id.to_string())).unzip();
+    let asked = planned(entry);
     Touched {
-        activity,
         status: response.status.0,
-        resource_type: met_type.or(asked_type),
-        id: met_id.or(asked_id).map(ToString::to_string),
+        resource_type: met_type.or(asked.resource_type),
+        id: met_id.or(asked.id),
         version: response.version.map(|version| version.0),
+        ..asked
     }
 }
 

@@ -14,6 +14,7 @@ use fhirpool_storage::{ChangeOutcome, CommitOutcome, Precondition};
 use super::BundleContext;
 use super::entry::Entry;
 use super::look::Picture;
+use super::progress::BundleProgress;
 use super::resolve::{Resolution, Resolved};
 use super::response::{EntryResponse, response_bundle};
 use super::stage::{Staged, Transaction};
@@ -30,6 +31,7 @@ impl Interactions {
         context: BundleContext,
         document: Document,
         entries: Vec<Entry>,
+        progress: &BundleProgress,
     ) -> Result<BundleOutcome> {
         for (index, entry) in entries.iter().enumerate() {
             let checked = self.check_entry_look(access, &context, entry);
@@ -42,12 +44,14 @@ impl Interactions {
             let (writer, laid_out, of_round) = (access.clone(), transaction.clone(), resolved.clone());
             let mut staged = self.work(bytes, move |this| this.stage(&writer, &laid_out, &of_round)).await?;
             if staged.commit.changes.is_empty() {
-                return Ok(self.respond(access, &transaction, &resolved, vec![None; transaction.entries.len()]).await);
+                return Ok(self.respond(access, &transaction, &resolved, vec![None; transaction.entries.len()], progress).await);
             }
+            let keys = resolved.resolutions.iter().enumerate();
+            progress.meet(keys.filter_map(|(index, resolution)| Some((index, resolution.written()?))));
             match self.commit_with_content(access, std::mem::take(&mut staged.commit)).await? {
                 CommitOutcome::Committed { last_updated, changes } => {
                     let written = self.written_by_entry(&resolved, staged, last_updated, changes);
-                    return Ok(self.respond(access, &transaction, &resolved, written).await);
+                    return Ok(self.respond(access, &transaction, &resolved, written, progress).await);
                 }
                 CommitOutcome::PreconditionFailed { change, current } => {
                     self.check_own_condition(&transaction, &resolved, staged.order.get(change).copied(), current)?;
@@ -111,6 +115,7 @@ impl Interactions {
         transaction: &Transaction,
         resolved: &Resolved,
         mut written: Vec<Option<WriteOutcome>>,
+        progress: &BundleProgress,
     ) -> BundleOutcome {
         let (context, read) = (&transaction.context, access.as_read());
         let looks = |resolution: &Resolution| matches!(resolution, Resolution::Look | Resolution::Matched { .. });
@@ -140,9 +145,10 @@ impl Interactions {
                 Err(error) => EntryResponse::of_failed_entry(index, error),
             });
         }
-        let points = transaction.entries.iter().map(Entry::points).sum();
-        let touched = transaction.entries.iter().zip(&responses).map(|(entry, response)| touched(Some(entry), response)).collect();
-        BundleOutcome { json: response_bundle("transaction-response", &responses), points, touched }
+        for (index, (entry, response)) in transaction.entries.iter().zip(&responses).enumerate() {
+            progress.end(index, touched(Some(entry), response));
+        }
+        BundleOutcome { json: response_bundle("transaction-response", &responses) }
     }
 
     /// Fills in what conditional creates found.

@@ -91,7 +91,7 @@ impl Interactions {
                 out.push_str(",\"search\":{\"mode\":\"outcome\"}}");
             }
             out.push_str(if separator == "," { "]}" } else { "}" });
-            Ok(BundleOutcome::of(out))
+            Ok(BundleOutcome { json: out })
         })
         .await
     }

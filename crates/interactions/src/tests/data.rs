@@ -21,7 +21,8 @@ async fn load(server: &Server, path: &str) -> Value {
         handling: Handling::Strict,
         freshness: Freshness::default(),
     };
-    let response = server.interactions.bundle(&server.access, request).await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
+    let progress = BundleProgress::default();
+    let response = server.interactions.bundle(&server.access, request, &progress).await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
     let response = json_of(&response.json);
     for (index, entry) in response["entry"].as_array().unwrap().iter().enumerate() {
         assert_eq!(entry["response"]["status"], "201", "{path} entry {index}: {entry}");
