@@ -91,15 +91,16 @@ impl DynamoChangeLog {
     }
 
     async fn append_segment(&self, access: &WriteAccess, hour: &str, entries: &[(Place, Method)]) -> Result<()> {
+        let tenant = access.tenant();
+        // Ahead of all writes: of a tenant whose keys are gone nothing must be left here.
+        let tenant_key = self.keys.data_key(tenant).await?;
         let types = entries.iter().map(|(place, _)| place.resource_type().map(fhirpool_fhir::ResourceType::number));
         self.note_hour(access, hour, types.collect::<Result<_>>()?).await?;
-        let tenant = access.tenant();
         let partition = PartitionKey::new(access, Partition::LogSegments(hour))?;
         let parts = segment::write(entries, self.part_bytes_max);
         let digester = Digester::new(&*self.keys, tenant, b"change log").await?;
         let digest = digester.digest(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let latest = entries.first().map_or(Timestamp(0), |(place, _)| place.time());
-        let tenant_key = self.keys.data_key(tenant).await?;
         for (index, part) in parts.iter().enumerate() {
             let sort = SegmentKey { latest, digest: hexadecimal(digest), part: index, parts: parts.len() }.write();
             let mut sealed = Vec::new();

@@ -245,6 +245,7 @@ impl ChangeFeed for StreamFeed {
     }
 
     async fn newest(&self, access: &WriteAccess, keys: &[ResourceKey]) -> Result<Vec<Option<StoredVersion>>> {
+        self.core.refuse_closed(access.tenant()).await?;
         let newest = |key| -> BoxFuture<'_, Result<Option<StoredVersion>>> {
             Box::pin(async move {
                 match self.core.newest(NEWEST, access, key).await? {

@@ -157,6 +157,12 @@ impl Core {
     pub(crate) async fn admit(&self, tenant: &TenantId) -> Result<()> {
         if self.tenants.is_known(tenant).await? { Ok(()) } else { Err(StorageError::UnknownTenant) }
     }
+
+    /// Refuses tenants that are being deleted, or are deleted: what is still to be told of them concerns nobody. Not those that
+    /// nobody has heard of yet, whose changes must not be lost.
+    pub(crate) async fn refuse_closed(&self, tenant: &TenantId) -> Result<()> {
+        if self.tenants.is_closed(tenant).await? { Err(StorageError::UnknownTenant) } else { Ok(()) }
+    }
 }
 
 /// Refuses a type that an access does not cover.

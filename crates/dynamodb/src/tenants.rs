@@ -10,11 +10,18 @@ use fhirpool_storage::tenants::TenantDirectory;
 pub trait Tenants: Send + Sync {
     /// Whether the tenant is registered, and what it has is there.
     async fn is_known(&self, tenant: &TenantId) -> Result<bool>;
+
+    /// Whether the tenant is being deleted, or is deleted. One that was made this moment is not.
+    async fn is_closed(&self, tenant: &TenantId) -> Result<bool>;
 }
 
 #[async_trait]
 impl Tenants for TenantDirectory {
     async fn is_known(&self, tenant: &TenantId) -> Result<bool> {
         self.is_kept(tenant).await
+    }
+
+    async fn is_closed(&self, tenant: &TenantId) -> Result<bool> {
+        TenantDirectory::is_closed(self, tenant).await
     }
 }

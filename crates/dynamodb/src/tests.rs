@@ -36,6 +36,9 @@ pub(crate) mod followed;
 mod large;
 mod pictures;
 
+/// A tenant that is being deleted.
+pub(crate) const CLOSED: &str = "closed";
+
 /// Just these tenants.
 struct Known(Vec<TenantId>);
 
@@ -43,6 +46,10 @@ struct Known(Vec<TenantId>);
 impl Tenants for Known {
     async fn is_known(&self, tenant: &TenantId) -> Result<bool> {
         Ok(self.0.contains(tenant))
+    }
+
+    async fn is_closed(&self, tenant: &TenantId) -> Result<bool> {
+        Ok(tenant.as_str() == CLOSED)
     }
 }
 

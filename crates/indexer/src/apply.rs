@@ -59,6 +59,9 @@ impl Applier {
 
     /// Applies what a shard told, in its order; says how many versions went to the index. An error: some may be applied, and all
     /// must be tried again.
+    ///
+    /// The log comes ahead of the index, whenever it is tried: records may have waited here while their tenant was deleted, and the
+    /// log cannot be written without its keys. What went to the index afterwards would stay there in clear.
     pub(crate) async fn apply(&self, shard: &ShardId, last: &FeedPosition, records: Vec<FeedRecord>) -> Result<usize> {
         let mut tenants: BTreeMap<TenantId, (WriteAccess, Vec<FeedVersion>)> = BTreeMap::new();
         for record in records {
@@ -74,10 +77,11 @@ impl Applier {
                 }
             }
         }
-        let log: Vec<_> = tenants.values().map(|(access, versions)| self.log(access, shard, last, versions)).collect();
-        let newest: Vec<Pending> = tenants.values().flat_map(|(access, versions)| newest(access, versions)).collect();
+        let logged: Vec<_> = tenants.values().map(|(access, versions)| self.log(access, shard, last, versions)).collect();
+        let logged: Vec<Option<Vec<Pending>>> = stream::iter(logged).buffer_unordered(self.calls_max).try_collect().await?;
+        let newest: Vec<Pending> = logged.into_iter().flatten().flatten().collect();
         let count = newest.len();
-        tokio::try_join!(all_of(log, self.calls_max), self.index(newest))?;
+        self.index(newest).await?;
         Ok(count)
     }
 
@@ -92,15 +96,23 @@ impl Applier {
         all_of(chunks, self.calls_max).await
     }
 
-    async fn log(&self, access: &WriteAccess, shard: &ShardId, last: &FeedPosition, versions: &[FeedVersion]) -> Result<()> {
+    /// Appends a tenant's versions to the log; gives what is to be indexed of them. `None`: the tenant was closed, and what is left
+    /// of it in the stream concerns nobody.
+    async fn log(
+        &self,
+        access: &WriteAccess,
+        shard: &ShardId,
+        last: &FeedPosition,
+        versions: &[FeedVersion],
+    ) -> Result<Option<Vec<Pending>>> {
         let entries: Vec<LogEntry> = versions.iter().map(log_entry).collect();
         match self.log.append(access, shard, last, &entries).await {
+            Ok(()) => Ok(Some(newest(access, versions))),
             Err(StorageError::UnknownTenant) => {
-                // The tenant was closed: what is left of it in the stream concerns nobody.
                 metrics::counter!("fhirpool_dropped_changes_total").increment(entries.len() as u64);
-                Ok(())
+                Ok(None)
             }
-            appended => appended,
+            Err(error) => Err(error),
         }
     }
 

@@ -23,7 +23,7 @@ pub struct RedrivePorts {
 /// What became of the letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Redriven {
-    /// Indexed as the store holds them now, or gone from it; removed.
+    /// Indexed as the store holds them now, or gone from it, or of a tenant that was deleted; removed.
     pub done: usize,
     /// Still refused, or of records that name no resource; they stay.
     pub kept: usize,
@@ -57,16 +57,21 @@ pub async fn redrive(ports: &RedrivePorts, limit: usize) -> Result<Redriven> {
 
 /// `false`: there is nothing to be done about it yet.
 async fn redrive_one(ports: &RedrivePorts, letter: &DeadLetter) -> Result<bool> {
-    let DeadLetter { tenant: Some(tenant), key: Some(key), .. } = letter else {
-        tracing::warn!(record = %letter.record, cause = %letter.cause, "the dead letter names no resource");
+    let DeadLetter { tenant: Some(tenant), key, .. } = letter else {
+        tracing::warn!(record = %letter.record, cause = %letter.cause, "the dead letter names no tenant");
         return Ok(false);
     };
     let access = operator(tenant)?;
-    let newest = match ports.feed.newest(&access, std::slice::from_ref(key)).await {
+    // Asked also where no resource is named.
+    let newest = match ports.feed.newest(&access, key.as_slice()).await {
         Ok(newest) => newest.into_iter().next().flatten(),
         // Closed since: nothing of it is to be found any more.
-        Err(StorageError::UnknownTenant) => None,
+        Err(StorageError::UnknownTenant) => return Ok(true),
         Err(error) => return Err(error),
+    };
+    let Some(key) = key else {
+        tracing::warn!(record = %letter.record, cause = %letter.cause, "the dead letter names no resource");
+        return Ok(false);
     };
     let Some(stored) = newest else { return Ok(true) };
     let document = match ports.extraction.document(&access, key, &stored) {

@@ -17,6 +17,10 @@ impl Tenants for Named {
     async fn is_known(&self, tenant: &TenantId) -> Result<bool> {
         Ok(self.0.contains(tenant))
     }
+
+    async fn is_closed(&self, _tenant: &TenantId) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 #[tokio::test]

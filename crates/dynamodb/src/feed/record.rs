@@ -45,7 +45,7 @@ pub(super) async fn tell(core: &Core, record: &Record) -> Result<Told> {
     let item = image::item(new_image).unwrap_or_default();
     let change = match change(core, &item).await {
         Err(StorageError::Damaged(cause)) => Some((0, unreadable(&item, cause))),
-        // The tenant is closed, and its keys are gone.
+        // The tenant is closed: it is being removed, or its keys are gone.
         Err(StorageError::UnknownTenant) => {
             metrics::counter!("fhirpool_dropped_changes_total").increment(1);
             None
@@ -69,8 +69,15 @@ fn unreadable(item: &Item, cause: String) -> FeedChange {
 
 async fn change(core: &Core, item: &Item) -> Result<Option<(i64, FeedChange)>> {
     match keys::parse(text(item, PARTITION)?) {
-        Some(ParsedPartition::Resource(tenant, key)) => version(core, &tenant, key, item).await,
-        Some(ParsedPartition::Transaction(tenant, transaction)) => self::transaction(core, &tenant, transaction, item).await,
+        Some(ParsedPartition::Resource(tenant, key)) => {
+            core.refuse_closed(&tenant).await?;
+            version(core, &tenant, key, item).await
+        }
+        Some(ParsedPartition::Transaction(tenant, transaction)) => {
+            // Also because what its record names may be removed already, which would else look like damage.
+            core.refuse_closed(&tenant).await?;
+            self::transaction(core, &tenant, transaction, item).await
+        }
         Some(ParsedPartition::Other(_)) => Ok(None),
         None => Err(StorageError::Damaged("the key is none of ours".into())),
     }

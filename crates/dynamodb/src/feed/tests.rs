@@ -9,7 +9,7 @@ use crate::StoreSettings;
 use crate::item::{Manifest, ManifestEntry, Outcome};
 use crate::keys::{PARTITION, SORT};
 use crate::testing::{Tables, tenant, write_access};
-use crate::tests::store;
+use crate::tests::{CLOSED, store};
 
 struct Fixture {
     tables: Tables,
@@ -156,6 +156,25 @@ async fn what_was_not_committed_is_not_told_and_what_cannot_be_read_is_told_as_s
             (None, "T#b#X#1 X"),
         ]
     );
+}
+
+#[tokio::test]
+async fn of_a_tenant_that_is_deleted_nothing_is_told() {
+    let fixture = fixture().await;
+    let feed = StreamFeed::new(&fixture.store);
+    let core = &fixture.store.0;
+    let access = write_access(CLOSED);
+    let (transaction, now_us) = (TransactionId::parse(&"5".repeat(32)).unwrap(), core.node.now_us());
+    // Its manifest is removed already.
+    let committed = Outcome::Committed { at: now_us, last_updated: fhirpool_fhir::Timestamp(now_us / 1_000), writer: core.node.writer() };
+    core.transactions.decide(&access, transaction, committed, now_us).await.unwrap();
+    let text = |text: String| AttributeValue::S(text);
+    let request = fixture.tables.client.sdk().put_item().table_name(fixture.tables.client.table(Table::Data));
+    request.item(PARTITION, text(format!("T#{CLOSED}#R#Patient#2"))).item(SORT, text("V#0000000001".into())).send().await.unwrap();
+    fixture.commit("a", vec![put("Patient/3", "")]).await;
+    let records = told(&feed, &mut HashMap::new()).await;
+    assert_eq!(records.iter().map(names).collect::<Vec<_>>(), [["a/Patient/3 1"]]);
+    assert_eq!(feed.newest(&access, &[]).await, Err(StorageError::UnknownTenant));
 }
 
 #[tokio::test]

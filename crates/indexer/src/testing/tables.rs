@@ -1,6 +1,7 @@
 //! The small tables.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use fhirpool_authz::{ReadAccess, TenantId, WriteAccess};
 use fhirpool_fhir::{ResourceKey, VersionId};
 use fhirpool_search::TypeSearch;
 use fhirpool_storage::{
-    ChangeLog, DeadLetter, DeadLetters, ExactLookup, FeedPosition, Lease, Leases, LogEntry, Result, ShardId, WriteMarks,
+    ChangeLog, DeadLetter, DeadLetters, ExactLookup, FeedPosition, Lease, Leases, LogEntry, Result, ShardId, StorageError, WriteMarks,
 };
 
 use super::Faults;
@@ -57,11 +58,17 @@ impl Leases for MemoryLeases {
 pub(crate) struct MemoryLog {
     faults: Arc<Faults>,
     versions: Mutex<HashSet<(TenantId, ResourceKey, VersionId)>>,
+    closed: Mutex<HashSet<TenantId>>,
 }
 
 impl MemoryLog {
     pub(super) fn new(faults: Arc<Faults>) -> Self {
-        Self { faults, versions: Mutex::default() }
+        Self { faults, versions: Mutex::default(), closed: Mutex::default() }
+    }
+
+    /// Has no key of the tenant any more.
+    pub(crate) fn close(&self, tenant: &TenantId) {
+        self.closed.lock().unwrap().insert(tenant.clone());
     }
 
     pub(crate) fn has(&self, tenant: &TenantId, key: &ResourceKey, version: VersionId) -> bool {
@@ -73,6 +80,9 @@ impl MemoryLog {
 impl ChangeLog for MemoryLog {
     async fn append(&self, access: &WriteAccess, _: &ShardId, _: &FeedPosition, entries: &[LogEntry]) -> Result<()> {
         self.faults.strike("log").await?;
+        if self.closed.lock().unwrap().contains(access.tenant()) {
+            return Err(StorageError::UnknownTenant);
+        }
         let entry = |entry: &LogEntry| (access.tenant().clone(), entry.key.clone(), entry.version);
         self.versions.lock().unwrap().extend(entries.iter().map(entry));
         self.faults.strike("log, done").await
@@ -94,11 +104,19 @@ impl ChangeLog for MemoryLog {
 #[derive(Default)]
 pub(crate) struct MemoryLetters {
     letters: Mutex<BTreeMap<usize, (DeadLetter, bool)>>,
+    failing: AtomicBool,
+    /// Letters that were not taken.
+    pub(crate) failed: AtomicUsize,
 }
 
 impl MemoryLetters {
     pub(crate) fn all(&self) -> Vec<DeadLetter> {
         self.letters.lock().unwrap().values().map(|(letter, _)| letter.clone()).collect()
+    }
+
+    /// Takes no letter from now on, or takes them again.
+    pub(crate) fn fail(&self, fail: bool) {
+        self.failing.store(fail, Ordering::SeqCst);
     }
 
     /// What was taken and not removed comes again.
@@ -110,6 +128,10 @@ impl MemoryLetters {
 #[async_trait]
 impl DeadLetters for MemoryLetters {
     async fn put(&self, letter: &DeadLetter) -> Result<()> {
+        if self.failing.load(Ordering::SeqCst) {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+            return Err(StorageError::Unavailable("a fault of the test in letters".into()));
+        }
         let mut letters = self.letters.lock().unwrap();
         let number = letters.keys().last().map_or(0, |last| last + 1);
         letters.insert(number, (letter.clone(), false));

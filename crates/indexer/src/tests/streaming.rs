@@ -148,6 +148,29 @@ async fn what_cannot_be_applied_becomes_a_dead_letter_and_the_shard_goes_on() {
 }
 
 #[tokio::test]
+async fn what_waited_while_its_tenant_was_deleted_is_not_indexed() {
+    let world = World::new(&[tenant("a"), tenant("b")], 1, Faults::none());
+    world.letters.fail(true);
+    world.stream.tell("x", FeedChange::Unreadable { tenant: Some(tenant("gone")), record: "r".into(), cause: "damaged".into() });
+    for name in ["a", "b"] {
+        commit(&*world.stream, &access(name), vec![put("Observation/1", &observation("x", 1, ""))]).await;
+    }
+    let _indexer = Ends(world.indexer(world.watermarks()));
+    eventually("the page stands still", async || world.letters.failed.load(Ordering::SeqCst) > 2).await;
+    world.log.close(&tenant("a"));
+    world.letters.fail(false);
+    eventually("the page is applied", async || world.index.found(&tenant("b"), &key("Observation/1")).is_some()).await;
+    assert!(world.index.found(&tenant("a"), &key("Observation/1")).is_none());
+    let ports = RedrivePorts {
+        letters: world.letters.clone(),
+        feed: world.stream.clone(),
+        writer: world.index.clone(),
+        extraction: World::extraction(),
+    };
+    assert_eq!(redrive(&ports, 100).await.unwrap(), Redriven { done: 1, kept: 0 }, "a letter of a tenant that is gone");
+}
+
+#[tokio::test]
 async fn a_transaction_left_alone_is_swept_even_if_the_indexer_dies() {
     let world = World::new(&[tenant("a")], 1, Faults::none());
     let first = world.indexer(world.watermarks());

@@ -113,12 +113,14 @@ pub async fn a_directory_follows(registry: Arc<dyn TenantRegistry>) {
     }
     assert!(directory.is_kept(&id("a")).await.unwrap(), "one that is not known is looked for");
     assert!(!directory.is_kept(&id("c")).await.unwrap());
+    assert!(!directory.is_closed(&id("c")).await.unwrap(), "it may have been made this moment");
     for state in [TenantState::Suspended, TenantState::Deleting] {
         change_tenant(&*registry, &id("a"), state, Timestamp(5)).await.unwrap().unwrap().unwrap();
         directory.refresh().await.unwrap();
         assert_eq!(directory.standing(&id("a")), Standing::Known(state));
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [(id("a"), state)]);
         assert_eq!(directory.is_kept(&id("a")).await, Ok(state == TenantState::Suspended));
+        assert_eq!(directory.is_closed(&id("a")).await, Ok(state == TenantState::Deleting));
     }
     assert_eq!(directory.deleting(), [id("a")]);
     directory.refresh().await.unwrap();

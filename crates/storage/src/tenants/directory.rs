@@ -145,6 +145,17 @@ impl TenantDirectory {
         Ok(matches!(self.standing(tenant), Standing::Known(state) if state.is_kept()))
     }
 
+    /// Whether the tenant is being deleted, or is deleted. One that this node has not heard of is not: it may just have been made.
+    ///
+    /// # Errors
+    /// The registry must be read, and cannot be.
+    pub async fn is_closed(&self, tenant: &TenantId) -> Result<bool> {
+        if self.standing(tenant) == Standing::Blind {
+            self.refresh().await?;
+        }
+        Ok(matches!(self.standing(tenant), Standing::Known(state) if !state.is_kept()))
+    }
+
     fn age(&self) -> Option<Duration> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|known| self.since(known.looked_at))
     }
