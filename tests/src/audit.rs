@@ -397,6 +397,7 @@ async fn what_administrators_do_to_a_tenant_is_in_its_log(profile: Profile) {
         audit_sink: Some(fhirpool_server::config::AuditSink::File),
         audit_sink_file: Some(path.clone()),
         request_seconds_max: Some(1),
+        content_url_seconds: Some(1),
         ..Given::default()
     };
     let server = TestServer::start_on(profile, &["home"], given).await;

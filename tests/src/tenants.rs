@@ -17,9 +17,9 @@ on_each_profile!(a_suspended_tenant_is_refused_until_it_is_resumed, a_deleted_te
 
 const CANARY: &str = "canary-Xq7Zt3Wv9";
 
-/// Requests end soon, so that deletions do.
+/// Requests end soon, and URLs expire soon, so that deletions end soon.
 fn given() -> Given {
-    Given { request_seconds_max: Some(3), search_wait_ms_max: Some(20_000), ..Given::default() }
+    Given { request_seconds_max: Some(3), content_url_seconds: Some(3), search_wait_ms_max: Some(20_000), ..Given::default() }
 }
 
 /// Puts the canary into names, identifiers, histories and content.
@@ -176,6 +176,30 @@ async fn every_node_refuses_a_closed_tenant_within_five_seconds() {
     }
     one.stop().await;
     other.stop().await;
+}
+
+/// A URL for an upload is good after the last request of its tenant has ended, and S3 knows nothing of tenants.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_uploaded_to_a_tenant_that_is_deleted() {
+    let deployment = Arc::new(Deployment::create().await);
+    let node = TestServer::start_node(&deployment, &["gone"], Given { content_url_seconds: Some(12), ..given() }).await;
+    let (client, administrator) = (node.client("gone"), node.administrator());
+    let announced = client.post("Binary", r#"{"resourceType":"Binary","contentType":"text/plain"}"#).await.json();
+    let url = announced["presignedPutUrl"].as_str().unwrap_or_else(|| panic!("{announced}"));
+    let put = async || client.send("PUT", url, &[("content-type", "text/plain"), ("authorization", "")], CANARY).await.status;
+    assert_eq!(administrator.send("DELETE", "/admin/tenants/gone", &[], "").await.status, 202);
+    // Time and again, so that one comes behind whatever was removed.
+    let mut uploads = 0;
+    until(Duration::from_secs(90), "the deletion", async || {
+        uploads += usize::from(put().await == 200);
+        administrator.get("/admin/tenants/gone").await.json()["state"] == "deleted"
+    })
+    .await;
+    assert!(uploads > 0);
+    assert_eq!(put().await, 403);
+    node.stop().await;
+    let (left, _) = deployment::remove_tenant(&deployment.config(), "gone").await.unwrap();
+    assert!(left.iter().all(|(_, count)| *count == 0), "{left:?}");
 }
 
 /// A destroyed key is gone from the memory of a node that serves with it, though that was asked for at another.

@@ -2,7 +2,7 @@
 //!
 //! Forgetting: the tenant is closed; once no node lets anyone in, its keys are destroyed, and with them all that was sealed; then
 //! every part of the deployment removes what it has, at once, and once more when the longest request that was under way is over,
-//! until nothing is found. A record stays. Each step can be done again, and it is the duty of one node at a time: every server
+//! and what it signed is no longer good, until nothing is found. A record stays. Each step can be done again, and it is the duty of one node at a time: every server
 //! that sees a tenant that is being deleted is ready to go on with it.
 
 mod orders;
@@ -27,6 +27,8 @@ pub(crate) struct Settling {
     pub admitted: Duration,
     /// So long, besides, a request may take that was let in.
     pub under_way: Duration,
+    /// So long, besides, content may come straight to where it is kept, by a URL that such a request gave out.
+    pub uploads: Duration,
 }
 
 /// What operators do to tenants.
@@ -46,7 +48,7 @@ pub(crate) struct Administration {
 const ATTEMPT_PAUSE: Duration = Duration::from_secs(5);
 const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Rounds of removing after the last request is over: the first finds what that left, the next nothing.
+/// Rounds of removing after the last request and upload are over: the first finds what that left, the next nothing.
 const ROUNDS_MAX: usize = 8;
 
 impl Administration {
@@ -182,7 +184,8 @@ impl Administration {
         // Every node sees that the record has changed, and drops what it has kept of the keys since the tenant was closed.
         self.note(tenant, &[]).await?;
         self.purge(&access).await?;
-        sleep_until(&record, self.settling.admitted + self.settling.under_way).await;
+        let Settling { admitted, under_way, uploads } = self.settling;
+        sleep_until(&record, admitted + under_way + uploads).await;
         for _ in 0..ROUNDS_MAX {
             if self.purge(&access).await? == 0 {
                 let deleted = self.change(tenant, TenantState::Deleted, None).await?.ok_or(StorageError::UnknownTenant)?;

@@ -113,9 +113,18 @@ pub(crate) async fn administration(config: &Config) -> Result<Arc<Administration
 fn administer(config: &Config, services: &Services) -> Arc<Administration> {
     let clocks = Duration::from_millis(config.clock_margin_ms);
     let admitted = DirectorySettings::default().stale_after + ADMITTED_MARGIN + clocks;
-    let settling = Settling { admitted, under_way: super::request_time_max(config) };
+    let settling = Settling { admitted, under_way: super::request_time_max(config), uploads: uploads_time_max(config) };
     let duties = Arc::new(Duties::shared(Arc::new(services.control.clone())));
     Administration::new(Arc::clone(&services.tenants), Arc::clone(&services.keys) as _, parts_of_tenants(services), settling, duties)
+}
+
+/// How long after a request content may still come to S3 by a URL that it gave out. S3 looks at the time when an upload begins,
+/// which then may take as long as one through the server.
+fn uploads_time_max(config: &Config) -> Duration {
+    match config.content_delivery {
+        ContentDelivery::S3 => Duration::from_secs(config.content_url_seconds) + super::request_time_max(config),
+        ContentDelivery::Server => Duration::ZERO,
+    }
 }
 
 /// All that keeps something of tenants.

@@ -5,7 +5,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fhirpool_binary::{LocalContent, LocalSettings};
 use fhirpool_embedded::{EmbeddedStore, LocalKeyRing, Ports, SearchSettings, Settings};
@@ -48,7 +47,7 @@ pub(super) async fn open(config: &Config) -> Result<Parts, StartError> {
     // Behind the store, whose lock keeps other processes out of the folder.
     let content = Arc::new(LocalContent::open(&content, content_keys, Arc::new(|| SystemClock.now().0.div_euclid(1000)))?);
     // All of the process comes in here: whoever is let in is under way already when the tenant is closed.
-    let settling = Settling { admitted: Duration::ZERO, under_way: super::request_time_max(config) };
+    let settling = Settling { under_way: super::request_time_max(config), ..Settling::default() };
     let (tenants, administration) = administer(&store, &content, ring, settling);
     super::register_tenants(config, &tenants).await?;
     let page_token_key = page_token_key(&config.data).map_err(StartError::Data)?;
