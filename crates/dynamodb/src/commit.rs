@@ -4,6 +4,9 @@
 //! a transaction: claims, manifest, a staged version for each change, and one record that decides ([`together`]). A commit never
 //! waits while it has versions staged: where another stands in its way it ends its transaction, waits, and begins anew with what is
 //! there then. So there are no deadlocks, and nobody waits for who waits.
+//!
+//! A commit goes on though its request has ended, for minutes where it is large. Each of its writes therefore looks first whether
+//! the tenant is being deleted: what is written later than a request may take would stay behind the last purge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +167,7 @@ async fn attempt(
     coordinator: &mut Option<Coordinator>,
     round: u32,
 ) -> Result<Attempt> {
+    core.refuse_closed(access.tenant()).await?;
     let bases = match bases(core, access, prepared, round).await? {
         Ok(bases) => bases,
         Err(by) => return Ok(Attempt::Blocked(by)),

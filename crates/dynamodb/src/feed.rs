@@ -238,6 +238,7 @@ impl ChangeFeed for StreamFeed {
     }
 
     async fn sweep(&self, access: &WriteAccess, transaction: &str) -> Result<bool> {
+        self.core.refuse_closed(access.tenant()).await?;
         match TransactionId::parse(transaction) {
             Some(transaction) => sweep::sweep(&self.core, access, transaction).await,
             None => Err(StorageError::Damaged("no name of a transaction".into())),

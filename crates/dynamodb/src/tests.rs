@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ use crate::keys::{PARTITION, ParsedPartition, parse};
 use crate::testing::NamedKeys;
 use crate::{Client, Clock, DynamoStore, StorePorts, StoreSettings, Tenants};
 
+mod closed;
 mod conditional;
 mod conformance;
 mod coordinators;
@@ -39,17 +40,21 @@ mod pictures;
 /// A tenant that is being deleted.
 pub(crate) const CLOSED: &str = "closed";
 
-/// Just these tenants.
-struct Known(Vec<TenantId>);
+/// Just these tenants, until they are closed.
+#[derive(Default)]
+struct Known {
+    tenants: Vec<TenantId>,
+    closed: AtomicBool,
+}
 
 #[async_trait]
 impl Tenants for Known {
     async fn is_known(&self, tenant: &TenantId) -> Result<bool> {
-        Ok(self.0.contains(tenant))
+        Ok(self.tenants.contains(tenant) && !self.closed.load(Ordering::SeqCst))
     }
 
     async fn is_closed(&self, tenant: &TenantId) -> Result<bool> {
-        Ok(tenant.as_str() == CLOSED)
+        Ok(tenant.as_str() == CLOSED || self.closed.load(Ordering::SeqCst))
     }
 }
 
@@ -77,12 +82,17 @@ pub(crate) fn store_with_clock(
 
 /// The same, with nobody to ask about other criteria.
 fn store_without_index(client: Client, tenants: Vec<TenantId>, folder: &Path, settings: StoreSettings, clock: Clock) -> DynamoStore {
+    store_for(client, Arc::new(Known { tenants, ..Known::default() }), folder, settings, clock)
+}
+
+/// The same, for tenants that the test closes.
+fn store_for(client: Client, tenants: Arc<Known>, folder: &Path, settings: StoreSettings, clock: Clock) -> DynamoStore {
     let now_s = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
     let content = LocalSettings { folder: folder.to_owned(), length_max: 100 << 20 };
     let ports = StorePorts {
         keys: Arc::new(NamedKeys),
         content: Arc::new(LocalContent::open(&content, Arc::new(NamedKeys), Arc::new(now_s)).unwrap()),
-        tenants: Arc::new(Known(tenants)),
+        tenants,
         extractors: extractors(),
         base: Arc::new(|_| BASE.clone()),
         clock,

@@ -30,6 +30,7 @@ pub(super) async fn write(
     let sealed = core.bodies.seal(&tenant_key, access, &name, &change.compressed, last_updated);
     let writer = core.node.writer();
     core.faults.at(Step::BeforeAlone).await;
+    core.refuse_closed(access.tenant()).await?;
     let version = VersionItem {
         version: write.version,
         last_updated,

@@ -64,6 +64,7 @@ impl Coordinator {
                 continue;
             }
             core.faults.at(Step::BeforeClaim).await;
+            core.refuse_closed(access.tenant()).await?;
             // Also where an error leaves it open whether it was taken.
             self.claimed = true;
             if let Some(by) = take(core, access, claim, self.transaction, self.deadline).await? {
@@ -94,7 +95,7 @@ impl Coordinator {
     ) -> Result<Option<Attempt>> {
         let manifest = self.manifest(core, prepared, writes);
         core.faults.at(Step::BeforeManifest).await;
-        if let Err(error) = core.transactions.announce(access, self.transaction, &manifest, core.node.now_us()).await {
+        if let Err(error) = self.announce(core, access, &manifest).await {
             self.release(core, access).await;
             return Err(error);
         }
@@ -179,6 +180,11 @@ impl Coordinator {
         }
     }
 
+    async fn announce(&self, core: &Core, access: &WriteAccess, manifest: &Manifest) -> Result<()> {
+        core.refuse_closed(access.tenant()).await?;
+        core.transactions.announce(access, self.transaction, manifest, core.node.now_us()).await
+    }
+
     fn manifest(&self, core: &Core, prepared: &Prepared, writes: &[Write]) -> Manifest {
         let entry = |write: &Write| {
             let change = &prepared.changes[write.change];
@@ -191,12 +197,18 @@ impl Coordinator {
         Instant::now() >= self.until
     }
 
-    /// Writes the record.
-    async fn commit(&self, core: &Core, access: &WriteAccess, last_updated: Timestamp) -> std::result::Result<(), Stop> {
-        core.faults.at(Step::BeforeRecord).await;
+    /// Refuses to write anything more once it is late, or its tenant is being deleted.
+    async fn go_on(&self, core: &Core, access: &WriteAccess) -> std::result::Result<(), Stop> {
         if self.is_late() {
             return Err(Stop::Late);
         }
+        core.refuse_closed(access.tenant()).await.map_err(Stop::Failed)
+    }
+
+    /// Writes the record.
+    async fn commit(&self, core: &Core, access: &WriteAccess, last_updated: Timestamp) -> std::result::Result<(), Stop> {
+        core.faults.at(Step::BeforeRecord).await;
+        self.go_on(core, access).await?;
         let now_us = core.node.now_us();
         let record = Outcome::Committed { at: now_us, last_updated, writer: core.node.writer() };
         let decided = core.transactions.decide(access, self.transaction, record, now_us).await.map_err(Stop::Failed)?;
@@ -208,6 +220,10 @@ impl Coordinator {
     /// Ends the transaction; what became of it, where that can be told.
     async fn abort(&self, core: &Core, access: &WriteAccess) -> Option<Outcome> {
         core.faults.at(Step::BeforeAbort).await;
+        if core.refuse_closed(access.tenant()).await.is_err() {
+            // All of it is removed with the tenant, or ends by its deadline where nobody can tell.
+            return None;
+        }
         let decided = core.transactions.decide(access, self.transaction, Outcome::Aborted, core.node.now_us()).await;
         core.faults.at(Step::AfterAbort).await;
         match decided {
@@ -267,14 +283,14 @@ impl Staging<'_> {
         let Self { core, access, coordinator, .. } = *self;
         let change = &self.prepared.changes[write.change];
         let transaction = coordinator.transaction;
+        coordinator.go_on(core, access).await?;
         put_lookups(core, access, &change.key, &write.lookups).await.map_err(Stop::Failed)?;
         let name = VersionName { key: &change.key, version: write.version, transaction: Some(transaction) };
         let sealed = core.bodies.seal(self.tenant_key, access, &name, &change.compressed, self.last_updated);
         let value = core.bodies.place(access, transaction, index, sealed).await.map_err(Stop::Failed)?;
         core.faults.at(Step::BeforeIntent).await;
-        if coordinator.is_late() {
-            return Err(Stop::Late);
-        }
+        // Bytes that were placed may have taken their time.
+        coordinator.go_on(core, access).await?;
         let version = VersionItem {
             version: write.version,
             last_updated: self.last_updated,
