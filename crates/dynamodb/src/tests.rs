@@ -58,6 +58,11 @@ impl Tenants for Known {
     }
 }
 
+/// Just these tenants.
+pub(crate) fn known(tenants: Vec<TenantId>) -> Arc<dyn Tenants> {
+    Arc::new(Known { tenants, ..Known::default() })
+}
+
 /// A store over tables, with an index that looks at everything.
 pub(crate) fn store(client: Client, tenants: Vec<TenantId>, folder: &Path, settings: StoreSettings) -> DynamoStore {
     store_with_clock(client, tenants, folder, settings, system_clock())

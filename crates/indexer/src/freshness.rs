@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fhirpool_authz::ReadAccess;
-use fhirpool_storage::{Freshness, WriteMarks};
+use fhirpool_storage::{Freshness, StorageError, WriteMarks};
 use tokio::time::Instant;
 
 use crate::marks::ClientMarks;
@@ -38,10 +38,15 @@ impl Recency {
         let target = match freshness {
             Freshness::Eventual => None,
             Freshness::Tenant | Freshness::Exact => Some(arrival),
-            Freshness::OwnWrites => self.marks.wanted(access, arrival).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a client's mark cannot be read; waiting as if it had just written");
-                Some(arrival)
-            }),
+            Freshness::OwnWrites => match self.marks.wanted(access, arrival).await {
+                Ok(target) => target,
+                // The store is about to say so.
+                Err(StorageError::UnknownTenant) => None,
+                Err(error) => {
+                    tracing::warn!(%error, "a client's mark cannot be read; waiting as if it had just written");
+                    Some(arrival)
+                }
+            },
         };
         let Some(target) = target.map(|target| target.saturating_add(self.clock_margin)) else {
             metrics::counter!("fhirpool_search_waits_total", "outcome" => "none").increment(1);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use fhirpool_authz::{ReadAccess, WriteAccess};
-use fhirpool_storage::{KeyRing, Result, WriteMarks};
+use fhirpool_storage::{KeyRing, Result, StorageError, WriteMarks};
 
 use super::key;
 use crate::client::{Client, Consistency, Table, unexpected};
 use crate::cost::{Operation, item_bytes};
 use crate::digest::{Digester, hexadecimal};
 use crate::item::{EXPIRY, Item, integer, number};
+use crate::tenants::Tenants;
 
 const UNTIL: &str = "u";
 
@@ -26,16 +27,21 @@ const MICROS_PER_S: i64 = 1_000_000;
 pub struct ClientMarks {
     client: Client,
     keys: Arc<dyn KeyRing>,
+    tenants: Arc<dyn Tenants>,
 }
 
 impl ClientMarks {
-    /// On the control table; the keys make the digests.
-    pub fn new(client: Client, keys: Arc<dyn KeyRing>) -> Self {
-        Self { client, keys }
+    /// On the control table; the keys make the digests, for tenants that are there.
+    pub fn new(client: Client, keys: Arc<dyn KeyRing>, tenants: Arc<dyn Tenants>) -> Self {
+        Self { client, keys, tenants }
     }
 
     async fn key(&self, access: &ReadAccess) -> Result<Item> {
         let tenant = access.tenant();
+        // Marks come ahead of the store: a tenant that is none must not get a key here.
+        if !self.tenants.is_known(tenant).await? {
+            return Err(StorageError::UnknownTenant);
+        }
         let digester = Digester::new(self.keys.as_ref(), tenant, b"client").await?;
         // A client without an application is none with an empty one.
         let application = access.client().map(str::as_bytes);

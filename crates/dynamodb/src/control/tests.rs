@@ -8,8 +8,8 @@ use fhirpool_storage::tenants::{
     DirectorySettings, TenantDirectory, TenantRecord, TenantRegistry, TenantState, change_tenant, register_tenant,
 };
 use fhirpool_storage::{
-    FeedPosition, KeyEpoch, Lease, Leases, MIGRATIONS, MigrationPart, MigrationRecord, PendingSweep, QuotaLeases, ShardId, WrappedKey,
-    WrappedKeys, WriteMarks, apply_migrations, missing_migrations,
+    FeedPosition, KeyEpoch, Lease, Leases, MIGRATIONS, MigrationPart, MigrationRecord, PendingSweep, QuotaLeases, ShardId, StorageError,
+    WrappedKey, WrappedKeys, WriteMarks, apply_migrations, missing_migrations,
 };
 
 use super::*;
@@ -77,7 +77,8 @@ async fn a_key_is_added_once_and_destroyed_for_good() {
 #[tokio::test]
 async fn a_mark_is_its_clients_and_never_goes_back() {
     let tables = Tables::new().await;
-    let marks = || ClientMarks::new(tables.client.clone(), Arc::new(NamedKeys));
+    let named = crate::tests::known(vec![tenant("acme"), tenant("demo")]);
+    let marks = || ClientMarks::new(tables.client.clone(), Arc::new(NamedKeys), Arc::clone(&named));
     let (one_node, other_node) = (marks(), marks());
     let (reading, writing) = (read_access("acme"), write_access("acme"));
     assert_eq!(one_node.marked_until(&reading).await.unwrap(), None);
@@ -94,6 +95,9 @@ async fn a_mark_is_its_clients_and_never_goes_back() {
     assert_eq!(one_node.marked_until(&someone_else).await.unwrap(), None);
     let elsewhere = WriteAccess::authorize(&Principal::operator(tenant("demo")), &tenant("demo")).unwrap();
     assert_eq!(one_node.marked_until(elsewhere.as_read()).await.unwrap(), None);
+
+    assert_eq!(one_node.marked_until(&read_access("nobody")).await, Err(StorageError::UnknownTenant));
+    assert_eq!(one_node.mark(&write_access("nobody"), 1).await, Err(StorageError::UnknownTenant));
 }
 
 async fn registry() -> fhirpool_storage::tenants::conformance::Made {

@@ -67,7 +67,8 @@ impl Node {
             ..FreshnessSettings::default()
         };
         let watermarks = Arc::new(Watermarks::new(Arc::new(services.control.clone()), settings.read_ms));
-        let marks = Arc::new(ClientMarks::new(services.dynamo.clone(), Arc::clone(&services.keys) as _));
+        let marks =
+            Arc::new(ClientMarks::new(services.dynamo.clone(), Arc::clone(&services.keys) as _, Arc::clone(&services.tenants) as _));
         let recency = Arc::new(Recency::new(marks, Arc::clone(&watermarks), Arc::clone(&clock), &settings));
         let extraction = Extraction::new(Arc::clone(&extractors), base);
         let index = Arc::new(FreshIndex::new(FreshIndexParts {
