@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: backups (they leave this folder out; [`LocalKeyRing::export`] is an act of its own).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -107,6 +107,25 @@ impl LocalKeyRing {
             making: Mutex::default(),
             makes_keys: false,
         })
+    }
+
+    /// The tenants whose keys were destroyed.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn destroyed(&self) -> std::io::Result<HashSet<TenantId>> {
+        let mut newest: HashMap<TenantId, KeyEpoch> = HashMap::new();
+        for (tenant, epoch) in file_names(&self.folder)?.iter().filter_map(|name| parse_name(name)) {
+            let known = newest.entry(tenant).or_insert(epoch);
+            *known = epoch.max(*known);
+        }
+        let mut destroyed = HashSet::new();
+        for (tenant, epoch) in newest {
+            if self.is_destroyed(&tenant, epoch)? {
+                destroyed.insert(tenant);
+            }
+        }
+        Ok(destroyed)
     }
 
     /// All keys, the master key among them, as text. Who has it and a backup has everything.

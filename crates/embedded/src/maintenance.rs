@@ -38,7 +38,7 @@ use crate::database::Database;
 use crate::lock::FolderLock;
 use crate::store::DATABASE_FOLDER;
 use crate::tenants::{TenantNumber, Tenants};
-use crate::{EmbeddedStore, OpenError, Settings, record};
+use crate::{EmbeddedStore, LocalKeyRing, OpenError, Settings, record};
 
 /// How index entries are made anew, since the store itself does not know the definitions.
 #[derive(Clone)]
@@ -111,18 +111,21 @@ pub async fn backup(folder: &Path, mut to: impl Write + Send + 'static) -> Resul
     .await
 }
 
-/// Makes the store of a folder that has none from a backup. The keys must be in place already.
+/// Makes the store of a folder that has none from a backup. The keys must be in place already: tenants whose keys they say were
+/// destroyed are being deleted in it, whether the backup has them or not, so that a server removes what came along with it, and
+/// gives their ids to nobody.
 pub async fn restore(
     folder: &Path,
     mut from: impl Read + Send + 'static,
-    keys: Arc<dyn KeyRing>,
+    keys: Arc<LocalKeyRing>,
     extraction: Extraction,
 ) -> Result<RestoreSummary> {
     let folder = folder.to_owned();
     in_background(move || {
         std::fs::create_dir_all(&folder)?;
         let _lock = FolderLock::acquire(&folder)?;
-        restore::restore(&folder, &mut from, &mut Keys::new(keys), &extraction)
+        let destroyed = keys.destroyed()?;
+        restore::restore(&folder, &mut from, &mut Keys::new(keys), destroyed, &extraction)
     })
     .await
 }

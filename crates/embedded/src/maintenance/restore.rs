@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
+use fhirpool_authz::TenantId;
 use fhirpool_fhir::ResourceKey;
 use fhirpool_storage::StorageError;
 use fhirpool_storage::tenants::{TenantRecord, TenantState};
@@ -14,7 +15,7 @@ use crate::Settings;
 use crate::committer::{DatabaseError, check_format};
 use crate::database::{Database, Space};
 use crate::keys::ResourceSlot;
-use crate::meta::{Clock, TENANT_PREFIX, read_tenant, read_tenants, write_tenant};
+use crate::meta::{Clock, TENANT_PREFIX, read_tenant, read_tenants, tenant_key, write_tenant};
 use crate::store::DATABASE_FOLDER;
 use crate::tenants::TenantNumber;
 
@@ -25,14 +26,20 @@ pub struct RestoreSummary {
     pub resources: u64,
     /// Items of the backup.
     pub items: u64,
-    /// Tenants that are left out: their keys were destroyed since the backup was made.
+    /// Tenants of the backup that are left out: their keys were destroyed.
     pub forgotten: u64,
     /// The last commit in it.
     pub sequence: u64,
 }
 
 /// Builds the store beside its place and puts it there when it is whole.
-pub(super) fn restore(folder: &Path, from: &mut dyn Read, keys: &mut Keys, extraction: &Extraction) -> Result<RestoreSummary> {
+pub(super) fn restore(
+    folder: &Path,
+    from: &mut dyn Read,
+    keys: &mut Keys,
+    destroyed: HashSet<TenantId>,
+    extraction: &Extraction,
+) -> Result<RestoreSummary> {
     let place = folder.join(DATABASE_FOLDER);
     if place.exists() {
         return Err(MaintenanceError::Occupied(folder.display().to_string()));
@@ -42,7 +49,7 @@ pub(super) fn restore(folder: &Path, from: &mut dyn Read, keys: &mut Keys, extra
         std::fs::remove_dir_all(&path)?;
     }
     let database = Database::open(&path, &Settings::default()).map_err(DatabaseError::from)?;
-    let (items, forgotten) = copy(&database, from, keys)?;
+    let (items, forgotten) = copy(&database, from, destroyed)?;
     check_format(&database)?;
     let resources = rebuild(&database, keys, extraction)?;
     let sequence = Clock::read(&database.snapshot())?.sequence;
@@ -52,19 +59,20 @@ pub(super) fn restore(folder: &Path, from: &mut dyn Read, keys: &mut Keys, extra
     Ok(RestoreSummary { resources, items, forgotten, sequence })
 }
 
-/// Gives the number of items, and of the tenants that were left out.
-fn copy(database: &Database, from: &mut dyn Read, keys: &Keys) -> Result<(u64, u64)> {
+/// Gives the number of items, and of the tenants that were left out. They are being deleted, so that whoever opens the store
+/// removes what is elsewhere: content lies beside the backup as a whole.
+fn copy(database: &Database, from: &mut dyn Read, mut destroyed: HashSet<TenantId>) -> Result<(u64, u64)> {
     let mut filling = Filling::new(database);
-    let (mut items, mut forgotten) = (0, HashSet::new());
+    let (mut items, mut forgotten, mut last_number) = (0, HashSet::new(), 0);
     backup::read(from, |space, key, value| {
         items += 1;
         if space == Space::Meta && key.starts_with(TENANT_PREFIX) {
             // Tenants come ahead of what they have.
             let (number, record) = read_tenant(key, value)?;
-            if keys.newest(&record.id).err() == Some(StorageError::UnknownTenant) {
+            last_number = number.0.max(last_number);
+            if destroyed.remove(&record.id) {
                 forgotten.insert(number);
-                let deleted = TenantRecord { state: TenantState::Deleted, revision: record.revision + 1, ..record };
-                return filling.put(space, key, write_tenant(number, &deleted));
+                return filling.put(space, key, write_tenant(number, &being_deleted(record)));
             }
         } else if space != Space::Meta
             && key.first_chunk().is_some_and(|number| forgotten.contains(&TenantNumber(u32::from_be_bytes(*number))))
@@ -73,8 +81,22 @@ fn copy(database: &Database, from: &mut dyn Read, keys: &Keys) -> Result<(u64, u
         }
         filling.put(space, key, value)
     })?;
+    // Made since the backup, and deleted since.
+    for tenant in destroyed {
+        last_number += 1;
+        let record = being_deleted(TenantRecord::unrecorded(tenant, None));
+        filling.put(Space::Meta, tenant_key(&record.id), write_tenant(TenantNumber(last_number), &record))?;
+    }
     filling.finish()?;
     Ok((items, forgotten.len() as u64))
+}
+
+fn being_deleted(record: TenantRecord) -> TenantRecord {
+    match record.state {
+        // That was done before the backup was made.
+        TenantState::Deleted => record,
+        _ => TenantRecord { state: TenantState::Deleting, revision: record.revision + 1, access: None, ..record },
+    }
 }
 
 /// Makes the index of all resources; gives their number.

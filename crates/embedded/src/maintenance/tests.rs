@@ -39,7 +39,7 @@ impl Buffer {
     }
 }
 
-fn keys(folder: &Path) -> Arc<dyn KeyRing> {
+fn keys(folder: &Path) -> Arc<LocalKeyRing> {
     Arc::new(LocalKeyRing::open(folder).unwrap())
 }
 

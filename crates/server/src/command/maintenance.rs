@@ -186,7 +186,10 @@ pub(super) fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Failure>
     let restored = maintenance::restore(&arguments.data, BufReader::new(from), keys, extraction(&arguments.bases)?);
     let summary = in_runtime(restored)??;
     if summary.forgotten > 0 {
-        println!("left out {} tenants whose keys were destroyed since the backup was made", summary.forgotten);
+        println!(
+            "left out {} tenants whose keys were destroyed: the next server on the folder removes what else is left",
+            summary.forgotten
+        );
     }
     println!("restored {} resources and {files} files of content to {}", summary.resources, arguments.data.display());
     Ok(ExitCode::SUCCESS)

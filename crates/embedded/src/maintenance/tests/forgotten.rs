@@ -61,7 +61,9 @@ async fn a_deleted_tenant_is_in_no_file_and_opens_from_no_backup() {
     assert_eq!(files_with_canary(folder.path()), [] as [String; 0]);
     assert_eq!(report(folder.path()).await.problems, []);
 
-    // The backup is older than the destruction: what is left of the keys says that nothing of the tenant is to come back.
+    // The backup is older than the destruction: what is left of the keys says that nothing of the tenant is to come back, nor of
+    // one that was made and deleted since.
+    keys(folder.path()).destroy(&tenant("since")).await.unwrap();
     let other = tempfile::tempdir().unwrap();
     let exported = LocalKeyRing::open_existing(folder.path()).unwrap().export().unwrap();
     LocalKeyRing::import(other.path(), &exported).unwrap();
@@ -70,8 +72,19 @@ async fn a_deleted_tenant_is_in_no_file_and_opens_from_no_backup() {
     assert_eq!(files_with_canary(other.path()), [] as [String; 0]);
     assert_eq!(report(other.path()).await.problems, []);
     let test = crate::testing::open(other.path(), Settings::default()).unwrap();
-    assert_eq!(TenantRegistry::read(&test.store, &tenant("a")).await.unwrap().unwrap().state, TenantState::Deleted);
+    for name in ["a", "since"] {
+        // A server removes what else there may be of it, and it stays deleted.
+        let found = TenantRegistry::read(&test.store, &tenant(name)).await.unwrap().unwrap();
+        assert_eq!(found.state, TenantState::Deleting, "{name}");
+        assert!(!TenantRegistry::create(&test.store, &found).await.unwrap(), "an id is given once");
+        assert!(test.store.purge(&writer(name)).await.unwrap().iter().all(|(_, count)| *count == 0), "{name}");
+        change_tenant(&test.store, &tenant(name), TenantState::Deleted, Timestamp(9)).await.unwrap().unwrap().unwrap();
+    }
     assert!(test.read("b", &key("Patient", &uuid(1))).await.is_some());
+    let made = test.store.register_tenant(&tenant("new")).await.unwrap();
+    assert_eq!(made, TenantState::Active);
+    drop(test);
+    assert_eq!(report(other.path()).await.problems, []);
 }
 
 #[tokio::test]
