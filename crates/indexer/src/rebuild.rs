@@ -74,24 +74,38 @@ async fn build(ports: &RebuildPorts, settings: &IndexerSettings) -> Result<Rebui
     let mut rebuilt = Rebuilt::default();
     let accesses = ports.tenants.iter().map(operator).collect::<Result<Vec<WriteAccess>>>()?;
     for access in &accesses {
-        let mut after = None;
-        loop {
-            let (keys, next) = ports.log.resources(access, after.as_deref()).await?;
-            rebuilt.read += keys.len();
-            let chunks = keys.chunks(applier.documents_max).map(|keys| backfill(ports, &applier, access, keys));
-            all_of(chunks.collect(), applier.calls_max).await?;
-            tracing::info!(tenant = %access.tenant(), read = rebuilt.read, "rebuilding the index");
-            if next.is_none() {
-                break;
-            }
-            after = next;
+        match backfill_tenant(ports, &applier, access, &mut rebuilt.read).await {
+            // Deleted meanwhile: what is in either index is removed by whoever deletes it; so below.
+            Err(StorageError::UnknownTenant) => tracing::info!(tenant = %access.tenant(), "the tenant is gone"),
+            filled => filled?,
         }
     }
     for access in &accesses {
-        let (old, new) = compare(ports, access).await?;
-        (rebuilt.old, rebuilt.new) = (rebuilt.old + old, rebuilt.new + new);
+        match compare(ports, access).await {
+            Err(StorageError::UnknownTenant) => {}
+            counts => {
+                let (old, new) = counts?;
+                (rebuilt.old, rebuilt.new) = (rebuilt.old + old, rebuilt.new + new);
+            }
+        }
     }
     Ok(rebuilt)
+}
+
+/// Takes all resources of a tenant to the new index; counts them.
+async fn backfill_tenant(ports: &RebuildPorts, applier: &Applier, access: &WriteAccess, read: &mut usize) -> Result<()> {
+    let mut after = None;
+    loop {
+        let (keys, next) = ports.log.resources(access, after.as_deref()).await?;
+        *read += keys.len();
+        let chunks = keys.chunks(applier.documents_max).map(|keys| backfill(ports, applier, access, keys));
+        all_of(chunks.collect(), applier.calls_max).await?;
+        tracing::info!(tenant = %access.tenant(), read, "rebuilding the index");
+        if next.is_none() {
+            return Ok(());
+        }
+        after = next;
+    }
 }
 
 async fn backfill(ports: &RebuildPorts, applier: &Applier, access: &WriteAccess, keys: &[ResourceKey]) -> Result<()> {
@@ -109,11 +123,13 @@ async fn catch_up(ports: &RebuildPorts) -> Result<()> {
     Err(StorageError::Unavailable("no indexer follows the stream, or it is far behind: the index cannot be rebuilt now".into()))
 }
 
-/// The counts of a tenant once the new index has caught up with the old one; an error if it does not.
+/// The counts of a tenant once the new index has caught up with the old one; an error if it does not, or the tenant is closed.
 async fn compare(ports: &RebuildPorts, access: &WriteAccess) -> Result<(u64, u64)> {
     let mut counts = (0, 0);
     for _ in 0..COMPARISONS_MAX {
         catch_up(ports).await?;
+        // Of one that is being deleted the two may hold whatever they do.
+        ports.feed.newest(access, &[]).await?;
         counts = ports.rebuild.counts(access).await?;
         let (old, new) = counts;
         if new >= old {

@@ -96,6 +96,7 @@ pub struct FeedPage {
 /// Reads a store's change stream.
 ///
 /// Contract: every committed version is told at least once; those of one resource in their order; none that was not committed.
+/// Of a tenant that is being deleted nothing is told any more, and what is asked of it is [`crate::StorageError::UnknownTenant`].
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
     /// All shards that may still be read.

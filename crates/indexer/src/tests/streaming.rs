@@ -213,7 +213,8 @@ async fn an_index_is_rebuilt_under_writes() {
         extraction: World::extraction(),
         watermarks,
         clock: world.clock.clone(),
-        tenants: vec![tenant("a"), tenant("b")],
+        // One was deleted since they were listed.
+        tenants: vec![tenant("a"), tenant("gone"), tenant("b")],
     };
     let (settings, _) = (World::settings(), ());
     let (rebuilt, ()) = tokio::join!(rebuild(&ports, &settings), writing);
