@@ -130,14 +130,14 @@ async fn a_deleted_tenant_is_gone_and_others_are_as_they_were(profile: Profile) 
     }
 }
 
-/// The files below a folder that hold these bytes.
+/// The files below a folder that hold these bytes; of none, all.
 fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files_with(&path, bytes));
-        } else if std::fs::read(&path).unwrap_or_default().windows(bytes.len()).any(|window| window == bytes) {
+        } else if bytes.is_empty() || std::fs::read(&path).unwrap_or_default().windows(bytes.len()).any(|window| window == bytes) {
             found.push(path.display().to_string());
         }
     }
@@ -280,6 +280,43 @@ fn fhirpool(data: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(program()).args(arguments).arg("--data").arg(data).args(["--log-filter", "warn"]).output().unwrap();
     let said = if output.status.success() { output.stdout } else { output.stderr };
     (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// A backup that is older than a deletion: its content comes along, and the server that opens what was restored removes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_leaves_nothing_of_a_tenant_that_was_deleted_since() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (data, restored) = (folder.path(), other.path().join("data"));
+    let [backup, keys] = ["backup", "keys"].map(|name| other.path().join(name));
+    let run = |arguments: &[&str], files: &[(&str, &Path)], data: &Path| {
+        let mut command = Command::new(program());
+        command.args(arguments).arg("--data").arg(data);
+        for (name, file) in files {
+            command.arg(name).arg(file);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let soon = ["--request-seconds-max", "1"];
+    let server = ServerProcess::start_with(data, &["gone", "stays"], &soon);
+    seed(&server.client(data, "gone"), CANARY).await;
+    seed(&server.client(data, "stays"), "somethingelse").await;
+    run(&["backup"], &[("--to", &backup)], data);
+    run(&["tenant", "delete", "gone"], &[], data);
+    drop(server);
+    run(&["keys", "export"], &[("--to", &keys)], data);
+    run(&["restore"], &[("--from", &backup), ("--keys", &keys)], &restored);
+    let [of_gone, of_stays] = ["gone", "stays"].map(|tenant| restored.join("content/tenant").join(tenant));
+    // Sealed as it is, and without its key.
+    assert!(!files_with(&of_gone, b"").is_empty());
+    let server = ServerProcess::start_with(&restored, &["stays"], &soon);
+    let shown = || fhirpool(&restored, &["tenant", "show", "gone"]).1;
+    until(Duration::from_secs(60), "the deletion", async || shown().contains("\"state\":\"deleted\"")).await;
+    assert!(!of_gone.exists() || files_with(&of_gone, b"").is_empty());
+    assert!(!files_with(&of_stays, b"").is_empty());
+    let stays = server.client(&restored, "stays");
+    assert_eq!(stays.get("Observation?_summary=count").await.json()["total"], 30);
+    assert_eq!(stays.send("GET", "Binary/b", &[("accept", "image/png")], "").await.body.len(), "somethingelse".len() * 8_000);
 }
 
 /// The command line does it by the server that has the folder open, or by itself where none has.
