@@ -29,6 +29,7 @@ use crate::faults::Fault;
 use crate::group::{GROUP_WRITES_MAX, Ground, Group};
 use crate::meta::{Clock, FORMAT, FORMAT_KEY, read_count, read_tenants};
 use crate::picture::Picture;
+use crate::places::Place;
 use crate::prepare::Prepared;
 use crate::recent::Recent;
 use crate::registry::Purged;
@@ -67,8 +68,9 @@ pub(crate) struct Waiting {
     pub(crate) room: Room,
 }
 
-/// The memory that a commit takes.
+/// The place and the memory that a commit takes until it is done.
 pub(crate) struct Room {
+    pub(crate) _place: Place,
     pub(crate) _memory: OwnedSemaphorePermit,
     /// Of what its tenant's small ones may take.
     pub(crate) _share: Option<OwnedSemaphorePermit>,
@@ -362,7 +364,9 @@ impl Open {
         if written.is_ok() && has_changes {
             self.publish(shared);
         }
-        for (reply, outcome, _room) in answers {
+        for (reply, outcome, room) in answers {
+            // Ahead of the answer: whoever has it may come again at once.
+            drop(room);
             let outcome = match &written {
                 Ok(()) => outcome,
                 Err(error) => Err(StorageError::Unavailable(error.to_string())),

@@ -3,6 +3,7 @@
 #![cfg_attr(not(any(test, feature = "faults")), expect(dead_code, reason = "only tests put faults in"))]
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 /// What goes wrong.
@@ -19,6 +20,7 @@ pub enum Fault {
 pub struct Faults {
     next: Mutex<Option<Fault>>,
     disk_full: AtomicBool,
+    held: Mutex<Option<Receiver<()>>>,
 }
 
 impl Faults {
@@ -32,7 +34,18 @@ impl Faults {
         self.disk_full.store(full, Ordering::SeqCst);
     }
 
+    /// Lets the next write wait until what is given is dropped.
+    pub fn hold(&self) -> Sender<()> {
+        let (sender, receiver) = channel();
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
+        sender
+    }
+
     pub(crate) fn take(&self) -> Option<Fault> {
+        if let Some(held) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Nothing is ever sent.
+            let _ = held.recv();
+        }
         if self.is_disk_full() {
             return Some(Fault::BeforeWrite);
         }

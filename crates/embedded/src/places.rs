@@ -25,9 +25,9 @@ struct Share {
     memory: Arc<Semaphore>,
 }
 
-/// A place; given back when dropped.
-pub(crate) struct Place<'a> {
-    places: &'a Places,
+/// A place; given back when dropped. It goes along with the commit: that stays in the queue when its caller leaves.
+pub(crate) struct Place {
+    places: Arc<Places>,
     pub(crate) tenant: TenantId,
     /// A permit for each KiB that the tenant's small commits may hold: who wants more waits behind their own.
     pub(crate) memory: Arc<Semaphore>,
@@ -35,12 +35,12 @@ pub(crate) struct Place<'a> {
 
 impl Places {
     /// So many in all, of which one tenant gets at most half.
-    pub(crate) fn new(length: usize, memory_of_one: usize) -> Self {
-        Self { length, memory_of_one, state: Mutex::default() }
+    pub(crate) fn new(length: usize, memory_of_one: usize) -> Arc<Self> {
+        Arc::new(Self { length, memory_of_one, state: Mutex::default() })
     }
 
     /// Takes a place, if there is one.
-    pub(crate) fn enter(&self, tenant: &TenantId) -> Option<Place<'_>> {
+    pub(crate) fn enter(self: &Arc<Self>, tenant: &TenantId) -> Option<Place> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = state.tenants.get(tenant).map_or(0, |share| share.taken);
         if state.taken >= self.length || taken >= self.length.div_ceil(2) {
@@ -50,11 +50,11 @@ impl Places {
         let new = || Share { taken: 0, memory: Arc::new(Semaphore::new(self.memory_of_one)) };
         let share = state.tenants.entry(tenant.clone()).or_insert_with(new);
         share.taken += 1;
-        Some(Place { places: self, tenant: tenant.clone(), memory: Arc::clone(&share.memory) })
+        Some(Place { places: Arc::clone(self), tenant: tenant.clone(), memory: Arc::clone(&share.memory) })
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.places.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.taken -= 1;

@@ -67,7 +67,7 @@ pub struct EmbeddedStore {
     /// The parameter of `_lastUpdated`.
     time: ParameterNumber,
     /// A place for each commit that may wait.
-    places: Places,
+    places: Arc<Places>,
     /// A permit for each KiB that waiting commits may hold.
     memory: Arc<Semaphore>,
     memory_max: u32,
@@ -204,7 +204,7 @@ impl EmbeddedStore {
 
     /// Waits for the memory that a commit of so many bytes takes. The largest gets three quarters of all there is, so that small
     /// ones pass beside it; the small ones of one tenant get an eighth, so that those of others pass beside them.
-    async fn room(&self, place: &Place<'_>, bytes: u64) -> Result<Room> {
+    async fn room(&self, place: Place, bytes: u64) -> Result<Room> {
         let large_max = (self.memory_max - self.memory_max / 4).max(1);
         let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, large_max);
         let (mut share, mut large) = (None, None);
@@ -215,7 +215,7 @@ impl EmbeddedStore {
             share = Some(Arc::clone(&place.memory).acquire_many_owned(part).await.map_err(|_| stopped())?);
         }
         let memory = Arc::clone(&self.memory).acquire_many_owned(kibibytes).await.map_err(|_| stopped())?;
-        Ok(Room { _memory: memory, _share: share, _large: large })
+        Ok(Room { _place: place, _memory: memory, _share: share, _large: large })
     }
 
     /// `None`: an assumption does not hold.
@@ -346,7 +346,7 @@ impl ResourceStore for EmbeddedStore {
         check_shape(&commit.changes)?;
         Scope::of(access.as_read(), &self.shared.tenants)?;
         let place = self.places.enter(access.tenant()).ok_or(StorageError::Overloaded)?;
-        let room = self.room(&place, prepared_bytes(&commit.changes)).await?;
+        let room = self.room(place, prepared_bytes(&commit.changes)).await?;
         let key = self.sealing_key(access).await?;
         let Some(commit) = self.prepare(access, commit, key).await? else { return Ok(CommitOutcome::Stale) };
         let (reply, answer) = oneshot::channel();

@@ -253,7 +253,7 @@ async fn criteria_that_the_memory_of_changes_does_not_tell_of_are_evaluated_by_t
         test.store.prepare(&access, commit, sealing_key).await.unwrap().unwrap()
     };
     let finish = async |commit| {
-        let room = test.store.room(&test.store.places.enter(&tenant("a")).unwrap(), 1).await.unwrap();
+        let room = test.store.room(test.store.places.enter(&tenant("a")).unwrap(), 1).await.unwrap();
         let (reply, answer) = tokio::sync::oneshot::channel();
         test.store.ask(Job::Commit(Box::new(Waiting { commit, reply, room })), answer).await.unwrap()
     };
@@ -307,8 +307,8 @@ async fn small_commits_pass_large_ones_that_wait_for_memory() {
     let test = open(folder.path(), Settings { queue_bytes: 64 << 10, ..Settings::default() }).unwrap();
     test.store.register_tenant(&tenant("a")).await.unwrap();
     let (one, other) = (test.store.places.enter(&tenant("a")).unwrap(), test.store.places.enter(&tenant("a")).unwrap());
-    let large = test.store.room(&one, u64::MAX).await.unwrap();
-    let mut next = std::pin::pin!(test.store.room(&other, u64::MAX));
+    let large = test.store.room(one, u64::MAX).await.unwrap();
+    let mut next = std::pin::pin!(test.store.room(other, u64::MAX));
     std::future::poll_fn(|context| {
         assert!(next.as_mut().poll(context).is_pending());
         std::task::Poll::Ready(())
@@ -317,6 +317,37 @@ async fn small_commits_pass_large_ones_that_wait_for_memory() {
     committed(test.commit("a", vec![put(&key("Patient", "x"), "x")]).await.unwrap());
     drop(large);
     next.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_again_and_again_takes_no_places_of_others() {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
+    let folder = tempfile::tempdir().unwrap();
+    let test = open(folder.path(), Settings { queue_length: 4, ..Settings::default() }).unwrap();
+    for name in ["busy", "quiet"] {
+        test.store.register_tenant(&tenant(name)).await.unwrap();
+        test.put(name, &key("Patient", "first"), "x").await;
+    }
+    let held = test.store.faults().hold();
+    let mut refused = 0;
+    for number in 0..40 {
+        let commit = test.commit("busy", vec![put(&key("Patient", &uuid(number)), "x")]);
+        match tokio::time::timeout(PATIENCE, commit).await {
+            Err(_left) => {}
+            Ok(outcome) => {
+                assert_eq!(outcome, Err(StorageError::Overloaded));
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 38);
+    let mut quiet = std::pin::pin!(test.commit("quiet", vec![put(&key("Patient", "p"), "x")]));
+    assert!(tokio::time::timeout(PATIENCE, quiet.as_mut()).await.is_err());
+    drop(held);
+    committed(quiet.await.unwrap());
+    // What was left behind was done, and gave its places back.
+    assert_eq!(total(&test, "busy", Vec::new()).await, Some(3));
+    test.put("busy", &key("Patient", "again"), "x").await;
 }
 
 #[tokio::test]
