@@ -92,10 +92,14 @@ impl NodeQuotas {
         self.counted.admit(asker, points, now())
     }
 
-    async fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) {
-        let shortages = self.counted.charge(asker, points, now_ms);
+    async fn charge(&self, asker: Asker<'_>, points: u64, now: impl Fn() -> i64) {
+        // At once, ahead of anything that waits.
+        self.counted.charge(asker, points, now());
         if let Some(shared) = &self.shared {
-            self.draw(shared, asker.tenant, &shortages).await;
+            let _turn = shared.turn(asker.tenant).lock().await;
+            // While it waited for its turn, another may have drawn for all.
+            let owed = self.counted.owed(asker, now());
+            self.draw(shared, asker.tenant, &owed).await;
         }
     }
 
@@ -201,7 +205,7 @@ async fn charge_bundle(state: &ApiState, headers: &HeaderMap, principal: &Princi
     let more = cost.saturating_sub(u64::from(points(Interaction::Bundle)));
     // The request was admitted, so its key is good.
     if let Ok(asker) = asker(state, headers, principal) {
-        state.quotas.charge(asker, more, state.interactions.clock.now().0).await;
+        state.quotas.charge(asker, more, || state.interactions.clock.now().0).await;
     }
 }
 

@@ -400,23 +400,31 @@ impl Quotas {
         Ok(Admission { standings: standings(buckets), under_way })
     }
 
-    /// Takes points that a request turned out to cost more; gives what is to be drawn for that at once.
-    pub fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) -> Vec<Shortage> {
+    /// Takes points that a request turned out to cost more. What is owed then is to be drawn at once ([`Quotas::owed`]).
+    pub fn charge(&self, asker: Asker<'_>, points: u64, now_ms: i64) {
         let cost = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(1000);
         let rates = rates(&self.of(asker.tenant), asker);
         let mut tenants = self.tenants();
         let (counted, made) = tenants.of(asker.tenant);
-        let mut shortages = Vec::new();
-        for (of, bucket) in counted.buckets.of(rates, |rate| self.bucket(rate, now_ms), made).into_iter().flatten() {
+        for (_, bucket) in counted.buckets.of(rates, |rate| self.bucket(rate, now_ms), made).into_iter().flatten() {
             bucket.pass(now_ms);
             bucket.level = bucket.level.saturating_sub(cost);
-            if bucket.lease.is_some() && bucket.level < 0 {
-                let owed = bucket.level.saturating_neg();
-                shortages
-                    .push(Shortage { account: rates.account(of), draw: Draw { rate: bucket.rate, owed, needed: 0, wanted: 0, now_ms } });
-            }
         }
-        shortages
+    }
+
+    /// What is to be drawn for debts alone, where nodes share rates. Each debt is told once for each time that this is asked: one
+    /// caller of a tenant asks and settles at a time.
+    pub fn owed(&self, asker: Asker<'_>, now_ms: i64) -> Vec<Shortage> {
+        let rates = rates(&self.of(asker.tenant), asker);
+        let mut tenants = self.tenants();
+        let (counted, made) = tenants.of(asker.tenant);
+        let buckets = counted.buckets.of(rates, |rate| self.bucket(rate, now_ms), made).into_iter().flatten();
+        let owed = buckets.filter_map(|(of, bucket)| {
+            let owes = bucket.level < 0 && bucket.lease.is_some_and(|lease| !lease.is_cut_off(now_ms));
+            let draw = Draw { rate: bucket.rate, owed: bucket.level.saturating_neg(), needed: 0, wanted: 0, now_ms };
+            owes.then(|| Shortage { account: rates.account(of), draw })
+        });
+        owed.collect()
     }
 
     /// Takes up what came of a draw; `None`: the shared bucket could not be reached, and this node keeps to a safe part of the rate.

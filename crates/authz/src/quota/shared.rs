@@ -188,6 +188,11 @@ impl Lease {
         left.level
     }
 
+    /// Whether the shared bucket could not be reached, and is not to be tried yet.
+    pub fn is_cut_off(&self, now_ms: i64) -> bool {
+        self.left.is_none() && now_ms < self.not_before_ms
+    }
+
     /// Whether nothing is lost where this is forgotten.
     pub fn is_idle(&self, now_ms: i64) -> bool {
         now_ms.saturating_sub(self.asked_at_ms) > 4 * Self::PORTION_MS

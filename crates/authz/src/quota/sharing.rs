@@ -55,8 +55,9 @@ impl Fleet {
 
     fn charge(&mut self, node: usize, points: u64, now_ms: i64) {
         let acme = self.acme.clone();
-        let shortages = self.nodes[node].charge(by(&acme, None), points, now_ms);
-        self.draw(node, &shortages);
+        self.nodes[node].charge(by(&acme, None), points, now_ms);
+        let owed = self.nodes[node].owed(by(&acme, None), now_ms);
+        self.draw(node, &owed);
     }
 }
 
@@ -148,6 +149,39 @@ fn what_one_node_lets_a_bundle_owe_all_wait_for() {
     // It owes a thousand points, which take ten seconds.
     assert!((0..9_900).step_by(100).all(|now_ms| !fleet.ask(1, 1, now_ms)));
     assert!((9_900..12_000).step_by(10).any(|now_ms| fleet.ask(2, 1, now_ms)));
+}
+
+#[test]
+fn what_ends_at_once_is_paid_once() {
+    let rate = Rate { points_per_s: 100, burst_points: 200 };
+    let mut fleet = Fleet::new(1, rate);
+    let acme = fleet.acme.clone();
+    // Both are taken before either is drawn for.
+    fleet.nodes[0].charge(by(&acme, None), 1000, 0);
+    fleet.nodes[0].charge(by(&acme, None), 500, 0);
+    for _ in 0..2 {
+        let owed = fleet.nodes[0].owed(by(&acme, None), 0);
+        fleet.draw(0, &owed);
+    }
+    assert_eq!(fleet.bucket.map(|bucket| bucket.level), Some((200 - 1500) * 1000));
+    let level = fleet.nodes[0].tenants().all[&acme].buckets.tenant.map(|bucket| bucket.level);
+    assert_eq!((level, fleet.writes), (Some(0), 1));
+}
+
+#[test]
+fn debts_give_nothing_while_the_bucket_cannot_be_reached() {
+    let rate = Rate { points_per_s: 800, burst_points: 800 };
+    let mut fleet = Fleet::new(1, rate);
+    fleet.is_reachable = false;
+    (0..100).for_each(|_| fleet.charge(0, 10, 0));
+    let acme = fleet.acme.clone();
+    let level = fleet.nodes[0].tenants().all[&acme].buckets.tenant.map(|bucket| bucket.level);
+    // An eighth of a second's worth, once.
+    assert_eq!(level, Some((100 - 1000) * 1000));
+    // It is told as soon as the bucket can be reached again.
+    fleet.is_reachable = true;
+    fleet.charge(0, 0, 1000);
+    assert_eq!(fleet.bucket.map(|bucket| bucket.level), Some((800 - 900) * 1000));
 }
 
 #[test]
