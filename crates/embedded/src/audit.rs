@@ -25,6 +25,9 @@ use crate::tenants::{Scope, TenantNumber};
 /// The number of the one chain.
 const CHAIN: u64 = 0;
 
+/// So many blocks are removed in one batch: commits wait behind it.
+const EXPIRED_AT_ONCE: usize = if cfg!(test) { 1 } else { 1000 };
+
 /// Blocks to append or to remove, and who waits for it.
 pub(crate) struct Append {
     tenant: TenantNumber,
@@ -217,10 +220,19 @@ impl AuditLog for EmbeddedStore {
         let tenant = Scope::of(access.as_read(), &picture.tenants)?.tenant();
         let kept = anchor(&picture.snapshot, tenant)?;
         let is_later = |anchor: &&SealedAnchor| kept.as_ref().is_none_or(|kept| kept.sequence < anchor.sequence);
-        let anchors = expired.anchors.iter().filter(is_later).cloned().collect();
-        let expired = ExpiredBlocks { blocks: expired.blocks.clone(), anchors };
-        let (reply, answer) = oneshot::channel();
-        self.ask(Job::Append(Append { tenant, blocks: Vec::new(), expired, reply }), answer).await
+        // The anchors go first: blocks that lie behind them are removed by the next attempt, where this one breaks off.
+        let mut anchors: Vec<SealedAnchor> = expired.anchors.iter().filter(is_later).cloned().collect();
+        let mut rest = expired.blocks.as_slice();
+        loop {
+            let (blocks, later) = rest.split_at(rest.len().min(EXPIRED_AT_ONCE));
+            let expired = ExpiredBlocks { blocks: blocks.to_vec(), anchors: std::mem::take(&mut anchors) };
+            let (reply, answer) = oneshot::channel();
+            self.ask(Job::Append(Append { tenant, blocks: Vec::new(), expired, reply }), answer).await?;
+            rest = later;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     async fn anchors(&self, access: &ReadAccess) -> Result<Vec<SealedAnchor>> {
