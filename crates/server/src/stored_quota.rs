@@ -2,7 +2,8 @@
 //!
 //! Resources are counted by the index, which tells on the profile embedded what is there, and on the profile aws what was there
 //! when it last caught up; what this node itself has made since, or is making, is added. So on one node the limit is exact, and
-//! several may overshoot it by what they make while the index catches up. Deletes pass, and so do updates of what is there.
+//! several may overshoot it by what they make while the index catches up. What is made while the index is asked may count twice
+//! until it is asked again, half a second later where little room is left. Deletes pass, and so do updates of what is there.
 //!
 //! Bytes are those of the JSON that commits bring, every version's. A node adds what it has committed to a sum that all nodes see,
 //! once a second and only while there is something to add: so others know it a second late, and a node that is killed takes what it
@@ -10,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ use fhirpool_storage::{
     Change, ChangeContent, Commit, CommitOutcome, Content, Freshness, HistoryPage, HistoryRequest, ResourceStore, Result, SearchIndex,
     SearchRequest, StorageError, StoredBytes, StoredVersion, TotalMode, View,
 };
+use tracing::Instrument;
 
 /// A count is taken for true for so long where much room is left.
 const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -32,7 +34,7 @@ pub(crate) struct LimitedStore {
     inner: Arc<dyn ResourceStore>,
     index: Arc<dyn SearchIndex>,
     quotas: Arc<CurrentQuotas>,
-    counted: Mutex<HashMap<TenantId, Counted>>,
+    counted: Arc<Counts>,
     bytes: Arc<Bytes>,
     every_type: Arc<[TypeSearch]>,
 }
@@ -40,11 +42,17 @@ pub(crate) struct LimitedStore {
 #[derive(Debug, Clone, Default)]
 struct Counted {
     resources: u64,
+    /// What this node has made in all.
+    made: u64,
     /// When the index was last asked.
     at: Option<Instant>,
     /// What commits that have not ended may make.
     under_way: Arc<AtomicU64>,
 }
+
+/// Resources that tenants have stored.
+#[derive(Default)]
+struct Counts(Mutex<HashMap<TenantId, Counted>>);
 
 /// Bytes that tenants have stored.
 struct Bytes {
@@ -86,7 +94,7 @@ impl Drop for UnderWay {
 }
 
 /// What was committed is added after this.
-const ADD_AFTER: Duration = Duration::from_secs(1);
+const ADD_AFTER: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
 
 impl Bytes {
     /// Takes room for bytes, or refuses them.
@@ -115,6 +123,11 @@ impl Bytes {
                     match bytes.add(&tenant).await {
                         Ok(0) => return,
                         Ok(_) => {}
+                        Err(StorageError::UnknownTenant) => {
+                            // It was deleted, and its sum with it.
+                            bytes.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+                            return;
+                        }
                         Err(error) => tracing::warn!(%tenant, %error, "stored bytes cannot be added to their sum yet"),
                     }
                 }
@@ -144,7 +157,7 @@ impl LimitedStore {
     ) -> Self {
         let bytes = Arc::new(Bytes { sums, known: Mutex::default() });
         let every_type = ResourceType::all().map(|resource_type| TypeSearch { resource_type, filter: Vec::new(), sort: Vec::new() });
-        Self { inner, index, quotas, counted: Mutex::default(), bytes, every_type: every_type.collect() }
+        Self { inner, index, quotas, counted: Arc::default(), bytes, every_type: every_type.collect() }
     }
 
     /// Takes room for what changes make, or refuses them.
@@ -155,7 +168,7 @@ impl LimitedStore {
         }
         self.count(access.tenant(), most).await?;
         // Where much room is left it need not be known whether they make something new.
-        if let Some(room) = self.room(access.tenant(), puts.len() as u64, most / 10 * 9) {
+        if let Some(room) = self.counted.room(access.tenant(), puts.len() as u64, most / 10 * 9) {
             return Ok(Some(room));
         }
         let keys: Vec<ResourceKey> = puts.iter().map(|change| change.key.clone()).collect();
@@ -164,19 +177,13 @@ impl LimitedStore {
         let is_there = |version: &Option<StoredVersion>| version.as_ref().is_some_and(|version| version.content != Content::Deleted);
         match stored.iter().filter(|version| !is_there(version)).count() as u64 {
             0 => Ok(None),
-            new => self.room(access.tenant(), new, most).map(Some).ok_or(StorageError::QuotaReached("resources")),
+            new => self.counted.room(access.tenant(), new, most).map(Some).ok_or(StorageError::QuotaReached("resources")),
         }
-    }
-
-    fn room(&self, tenant: &TenantId, amount: u64, most: u64) -> Option<UnderWay> {
-        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = all.entry(tenant.clone()).or_default();
-        UnderWay::take(&counted.under_way, counted.resources, amount, most)
     }
 
     /// Sees to it that the count of a tenant's resources is not stale.
     async fn count(&self, tenant: &TenantId, most: u64) -> Result<()> {
-        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned().unwrap_or_default();
+        let counted = self.counted.of(tenant);
         let stale_after = if counted.resources < most / 10 * 9 { STALE_AFTER } else { STALE_AFTER_NEAR };
         if counted.at.is_some_and(|at| at.elapsed() < stale_after) {
             return Ok(());
@@ -192,19 +199,40 @@ impl LimitedStore {
             freshness: Freshness::Eventual,
         };
         let resources = self.index.search(&access, &request).await?.total.unwrap_or(0);
-        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = all.entry(tenant.clone()).or_default();
-        (counted.resources, counted.at) = (resources, Some(at));
+        self.counted.set(tenant, resources, counted.made, at);
         Ok(())
+    }
+}
+
+impl Counts {
+    fn of(&self, tenant: &TenantId) -> Counted {
+        self.lock().get(tenant).cloned().unwrap_or_default()
+    }
+
+    fn room(&self, tenant: &TenantId, amount: u64, most: u64) -> Option<UnderWay> {
+        let mut all = self.lock();
+        let counted = all.entry(tenant.clone()).or_default();
+        UnderWay::take(&counted.under_way, counted.resources, amount, most)
+    }
+
+    /// Takes up what the index has told. It was asked when this node had made so much: it may not have seen what was made since.
+    fn set(&self, tenant: &TenantId, resources: u64, made_before: u64, at: Instant) {
+        let mut all = self.lock();
+        let counted = all.entry(tenant.clone()).or_default();
+        let made_since = counted.made.saturating_sub(made_before);
+        (counted.resources, counted.at) = (resources.saturating_add(made_since), Some(at));
     }
 
     /// Adds what this node has made.
-    fn note(&self, tenant: &TenantId, outcome: &CommitOutcome) {
-        let CommitOutcome::Committed { changes, .. } = outcome else { return };
-        let created = changes.iter().filter(|change| change.created).count() as u64;
-        if let Some(counted) = self.counted.lock().unwrap_or_else(PoisonError::into_inner).get_mut(tenant) {
+    fn note(&self, tenant: &TenantId, created: u64) {
+        if let Some(counted) = self.lock().get_mut(tenant) {
             counted.resources = counted.resources.saturating_add(created);
+            counted.made = counted.made.saturating_add(created);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Counted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -231,26 +259,41 @@ impl ResourceStore for LimitedStore {
     }
 
     async fn commit(&self, access: &WriteAccess, commit: Commit) -> Result<CommitOutcome> {
-        let (tenant, quota) = (access.tenant(), self.quotas.of(access.tenant()));
+        let quota = self.quotas.of(access.tenant());
+        if quota.stored_resources_max.is_none() && quota.stored_bytes_max.is_none() {
+            return self.inner.commit(access, commit).await;
+        }
         let bytes = commit.changes.iter().map(|change| match &change.content {
             ChangeContent::Put { body, .. } => body.text.len() as u64,
             ChangeContent::Delete => 0,
         });
         let bytes: u64 = bytes.sum();
-        // Held until what was made is counted.
-        let _resources = match quota.stored_resources_max {
+        let resources_room = match quota.stored_resources_max {
             Some(most) => self.take(access, &commit.changes, most).await?,
             None => None,
         };
-        let _bytes = match quota.stored_bytes_max.filter(|_| bytes > 0) {
-            Some(most) => Some(self.bytes.take(tenant, bytes, most).await?),
+        let bytes_room = match quota.stored_bytes_max.filter(|_| bytes > 0) {
+            Some(most) => Some(self.bytes.take(access.tenant(), bytes, most).await?),
             None => None,
         };
-        let outcome = self.inner.commit(access, commit).await?;
-        self.note(tenant, &outcome);
-        if quota.stored_bytes_max.is_some() && matches!(outcome, CommitOutcome::Committed { .. }) {
-            self.bytes.note(tenant, bytes);
-        }
-        Ok(outcome)
+        // A commit goes on where nobody waits for it any more: what it makes is counted by a task of its own.
+        let (inner, access) = (Arc::clone(&self.inner), access.clone());
+        let (counts, sums) = (Arc::clone(&self.counted), Arc::clone(&self.bytes));
+        let counted = async move {
+            // Held until what was made is counted.
+            let _rooms = (resources_room, bytes_room);
+            let outcome = inner.commit(&access, commit).await?;
+            if let CommitOutcome::Committed { changes, .. } = &outcome {
+                counts.note(access.tenant(), changes.iter().filter(|change| change.created).count() as u64);
+                if quota.stored_bytes_max.is_some() {
+                    sums.note(access.tenant(), bytes);
+                }
+            }
+            Ok(outcome)
+        };
+        tokio::spawn(counted.in_current_span()).await.map_err(|error| StorageError::Unavailable(error.to_string()))?
     }
 }
+
+#[cfg(test)]
+mod tests;
